@@ -1,0 +1,904 @@
+//! Data segments: frames at rest. `docs/format.md`, section "Data segment".
+//!
+//! ```text
+//! head | blocks | block directory | metadata blocks | metadata directory | uri table
+//!
+//! frame id --/128--> metadata block --prefix sum--> stream position --search--> block
+//! ```
+//!
+//! The payloads, metadata and search texts of all frames form one stream, which is cut into blocks
+//! and compressed. Everything else that is known of 128 frames is one small compressed block of columns.
+
+use crate::checksum::hash32;
+use crate::codec::{self, Codec};
+use crate::error::{Error, Result};
+use crate::frame::{Frame, FrameMeta};
+use crate::ids::{CommitId, FrameId, LineageId, Timestamp};
+use crate::segment::SegmentBytes;
+use crate::wal::{decode_labels, decode_tags, encode_tags, frame_flags, has};
+use crate::wire::{Reader, put_str, put_varint, put_zigzag};
+
+const MAGIC: &[u8; 4] = b"MV2D";
+const HEAD_BYTES: usize = 128;
+const SECTIONS: usize = 6;
+const BLOCK_ENTRY_BYTES: usize = 24;
+const META_ENTRY_BYTES: usize = 32;
+const URI_ENTRY_BYTES: usize = 12;
+
+/// Frames whose columns form one metadata block.
+pub const META_FRAMES: usize = 128;
+
+/// A block is closed before it would grow beyond this. LZ4 reads 16 KiB in 6 us and
+/// smaller blocks compress worse.
+const BLOCK_BYTES: usize = 16 << 10;
+
+/// A frame longer than a block is cut into pieces of this size, which compress a little better.
+const LARGE_BLOCK_BYTES: usize = 64 << 10;
+
+/// Largest block that a reader takes.
+const MAX_BLOCK_BYTES: u64 = 1 << 20;
+
+/// Builds the body of a data segment.
+#[derive(Debug)]
+pub struct DataBuilder {
+    first: FrameId,
+    count: u64,
+    stream_len: u64,
+    /// The block that is being filled; it ends at `stream_len`.
+    block: Vec<u8>,
+    blocks: Vec<u8>,
+    block_dir: Vec<u8>,
+    /// The metadata block that is being filled, and the stream position of its first frame.
+    rows: Vec<FrameMeta>,
+    rows_start: u64,
+    meta_blocks: Vec<u8>,
+    meta_dir: Vec<u8>,
+    uris: Vec<(u64, u32)>,
+}
+
+impl DataBuilder {
+    /// A builder for a segment that begins with this frame.
+    pub fn new(first: FrameId) -> Self {
+        Self {
+            first,
+            count: 0,
+            stream_len: 0,
+            block: Vec::new(),
+            blocks: Vec::new(),
+            block_dir: Vec::new(),
+            rows: Vec::new(),
+            rows_start: 0,
+            meta_blocks: Vec::new(),
+            meta_dir: Vec::new(),
+            uris: Vec::new(),
+        }
+    }
+
+    /// Takes in the next frame.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if its id does not follow that of the frame before.
+    pub fn add(&mut self, frame: &Frame) -> Result<()> {
+        let expected = self.first.0 + self.count;
+        if frame.meta.id.0 != expected || self.count >= u64::from(u32::MAX) {
+            return Err(Error::invalid(
+                "frame id",
+                expected.to_string(),
+                frame.meta.id,
+            ));
+        }
+        let parts = [
+            &frame.payload[..],
+            frame
+                .meta
+                .metadata
+                .as_deref()
+                .unwrap_or_default()
+                .as_bytes(),
+            frame
+                .meta
+                .search_text
+                .as_deref()
+                .unwrap_or_default()
+                .as_bytes(),
+        ];
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        if self.block.len() + len > BLOCK_BYTES {
+            self.close_block();
+        }
+        if self.rows.is_empty() {
+            self.rows_start = self.stream_len;
+        }
+        for part in parts {
+            self.push_stream(part);
+        }
+        if let Some(uri) = &frame.meta.uri {
+            self.uris.push((uri_hash(uri), self.count as u32));
+        }
+        self.rows.push(frame.meta.clone());
+        self.count += 1;
+        if self.rows.len() == META_FRAMES {
+            self.close_rows();
+        }
+        Ok(())
+    }
+
+    /// The body.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.close_block();
+        self.close_rows();
+        self.uris.sort_unstable();
+        let mut uris = Vec::with_capacity(self.uris.len() * URI_ENTRY_BYTES);
+        for (hash, index) in &self.uris {
+            uris.extend_from_slice(&hash.to_le_bytes());
+            uris.extend_from_slice(&index.to_le_bytes());
+        }
+        let sections: [Vec<u8>; SECTIONS] = [
+            self.blocks,
+            self.block_dir,
+            self.meta_blocks,
+            self.meta_dir,
+            uris,
+            Vec::new(),
+        ];
+        let len: usize = sections.iter().map(Vec::len).sum();
+        let mut out = Vec::with_capacity(HEAD_BYTES + len);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&1u16.to_le_bytes());
+        out.extend_from_slice(&[0; 2]);
+        for number in [self.first.0, self.count, self.stream_len] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        let mut at = HEAD_BYTES as u64;
+        for section in &sections {
+            out.extend_from_slice(&at.to_le_bytes());
+            out.extend_from_slice(&(section.len() as u64).to_le_bytes());
+            at += section.len() as u64;
+        }
+        for section in &sections {
+            out.extend_from_slice(section);
+        }
+        out
+    }
+
+    fn push_stream(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = LARGE_BLOCK_BYTES - self.block.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.block.extend_from_slice(now);
+            self.stream_len += now.len() as u64;
+            bytes = later;
+            if self.block.len() == LARGE_BLOCK_BYTES {
+                self.close_block();
+            }
+        }
+    }
+
+    fn close_block(&mut self) {
+        if self.block.is_empty() {
+            return;
+        }
+        let (codec, stored) = codec::compress(&self.block);
+        let start = self.stream_len - self.block.len() as u64;
+        self.block_dir.extend_from_slice(&start.to_le_bytes());
+        self.block_dir
+            .extend_from_slice(&(self.blocks.len() as u64).to_le_bytes());
+        self.block_dir
+            .extend_from_slice(&(stored.len() as u32).to_le_bytes());
+        self.block_dir.extend_from_slice(&[codec.id(), 0, 0, 0]);
+        self.blocks.extend_from_slice(&stored);
+        self.block.clear();
+    }
+
+    fn close_rows(&mut self) {
+        if self.rows.is_empty() {
+            return;
+        }
+        let raw = encode_rows(&self.rows);
+        let (codec, stored) = codec::compress(&raw);
+        self.meta_dir
+            .extend_from_slice(&(self.meta_blocks.len() as u64).to_le_bytes());
+        self.meta_dir
+            .extend_from_slice(&(stored.len() as u32).to_le_bytes());
+        self.meta_dir
+            .extend_from_slice(&(raw.len() as u32).to_le_bytes());
+        self.meta_dir
+            .extend_from_slice(&self.rows_start.to_le_bytes());
+        self.meta_dir
+            .extend_from_slice(&[codec.id(), 0, 0, 0, 0, 0, 0, 0]);
+        self.meta_blocks.extend_from_slice(&stored);
+        self.rows.clear();
+    }
+}
+
+/// The key of a uri in the uri table.
+fn uri_hash(uri: &str) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash32(uri.as_bytes())[..8]);
+    u64::from_le_bytes(first)
+}
+
+fn encode_rows(rows: &[FrameMeta]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let (mut commit, mut lineage, mut time) = (0u64, 0i64, 0i64);
+    for row in rows {
+        put_varint(&mut out, row.commit.0.wrapping_sub(commit));
+        commit = row.commit.0;
+    }
+    for row in rows {
+        put_zigzag(&mut out, i64::from(row.lineage.0) - lineage);
+        lineage = i64::from(row.lineage.0);
+    }
+    for row in rows {
+        put_zigzag(&mut out, row.timestamp.0.wrapping_sub(time));
+        time = row.timestamp.0;
+    }
+    out.extend(rows.iter().map(frame_flags));
+    for row in rows {
+        put_varint(&mut out, row.payload_len);
+    }
+    for row in rows {
+        if let Some(metadata) = &row.metadata {
+            put_varint(&mut out, metadata.len() as u64);
+        }
+    }
+    for row in rows {
+        if let Some(text) = &row.search_text {
+            put_varint(&mut out, text.len() as u64);
+        }
+    }
+    for row in rows {
+        out.extend_from_slice(&row.content_hash);
+    }
+    let columns: [fn(&FrameMeta) -> &Option<String>; 4] = [
+        |row| &row.uri,
+        |row| &row.title,
+        |row| &row.kind,
+        |row| &row.track,
+    ];
+    for column in columns {
+        for text in rows.iter().filter_map(|row| column(row).as_deref()) {
+            put_str(&mut out, text);
+        }
+    }
+    for row in rows {
+        encode_tags(&mut out, row);
+    }
+    out
+}
+
+/// A frame's place in the stream, and its metadata but for the texts that lie there.
+#[derive(Clone, Debug, Default)]
+struct Row {
+    meta: FrameMeta,
+    /// Position of the payload; metadata and search text follow it.
+    start: u64,
+    metadata_len: u64,
+    search_text_len: u64,
+}
+
+/// Decodes a metadata block of `count` frames, the first of which is `first`.
+fn decode_rows(raw: &[u8], first: FrameId, count: usize, stream_start: u64) -> Result<Vec<Row>> {
+    let mut reader = Reader::new(raw, "metadata block");
+    let mut rows = vec![Row::default(); count];
+    let (mut commit, mut lineage, mut time) = (0u64, 0i64, 0i64);
+    for (row, id) in rows.iter_mut().zip(first.0..) {
+        row.meta.id = FrameId(id);
+        commit = commit
+            .checked_add(reader.varint()?)
+            .ok_or_else(|| Error::invalid("commit of a frame", "a 64-bit id", "a larger one"))?;
+        row.meta.commit = CommitId(commit);
+    }
+    for row in &mut rows {
+        lineage = lineage.wrapping_add(reader.zigzag()?);
+        row.meta.lineage = LineageId(
+            u32::try_from(lineage)
+                .map_err(|_| Error::invalid("lineage of a frame", "a 32-bit id", lineage))?,
+        );
+    }
+    for row in &mut rows {
+        time = time.wrapping_add(reader.zigzag()?);
+        row.meta.timestamp = Timestamp(time);
+    }
+    let mut flags = Vec::with_capacity(count);
+    for _ in 0..count {
+        let bits = reader.u8()?;
+        if has(bits, 7) {
+            return Err(Error::invalid("frame flags", "bits 0 to 6", bits));
+        }
+        flags.push(bits);
+    }
+    for (row, flags) in rows.iter_mut().zip(&flags) {
+        row.meta.is_text = has(*flags, 0);
+        row.meta.payload_len = reader.varint()?;
+    }
+    for (row, _) in rows
+        .iter_mut()
+        .zip(&flags)
+        .filter(|(_, flags)| has(**flags, 5))
+    {
+        row.metadata_len = reader.varint()?;
+        row.meta.metadata = Some(String::new());
+    }
+    for (row, _) in rows
+        .iter_mut()
+        .zip(&flags)
+        .filter(|(_, flags)| has(**flags, 6))
+    {
+        row.search_text_len = reader.varint()?;
+        row.meta.search_text = Some(String::new());
+    }
+    let mut start = stream_start;
+    for row in &mut rows {
+        row.start = start;
+        start = start
+            .checked_add(row.meta.payload_len)
+            .and_then(|end| end.checked_add(row.metadata_len))
+            .and_then(|end| end.checked_add(row.search_text_len))
+            .ok_or_else(|| {
+                Error::invalid("lengths of a metadata block", "64-bit positions", "more")
+            })?;
+    }
+    for row in &mut rows {
+        row.meta.content_hash = reader.array()?;
+    }
+    let columns: [(u8, fn(&mut FrameMeta) -> &mut Option<String>); 4] = [
+        (1, |meta| &mut meta.uri),
+        (2, |meta| &mut meta.title),
+        (3, |meta| &mut meta.kind),
+        (4, |meta| &mut meta.track),
+    ];
+    for (bit, column) in columns {
+        for (row, _) in rows
+            .iter_mut()
+            .zip(&flags)
+            .filter(|(_, flags)| has(**flags, bit))
+        {
+            *column(&mut row.meta) = Some(reader.str()?.to_owned());
+        }
+    }
+    for row in &mut rows {
+        row.meta.tags = decode_tags(&mut reader)?;
+        row.meta.labels = decode_labels(&mut reader)?;
+    }
+    reader.finish()?;
+    Ok(rows)
+}
+
+/// A section of the body.
+#[derive(Clone, Copy)]
+enum Section {
+    Blocks,
+    BlockDirectory,
+    Metas,
+    MetaDirectory,
+    Uris,
+}
+
+/// A data segment.
+#[derive(Clone, Debug)]
+pub struct DataSegment {
+    first: FrameId,
+    count: u64,
+    stream_len: u64,
+    sections: [SegmentBytes; SECTIONS],
+}
+
+/// Construct
+impl DataSegment {
+    /// Opens a segment's body: reads its head.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the head, or with the page that holds it.
+    pub fn open(bytes: &SegmentBytes) -> Result<Self> {
+        let head = bytes.get(0..HEAD_BYTES.min(bytes.len()))?;
+        let mut reader = Reader::new(head, "data segment");
+        reader.magic(MAGIC)?;
+        let version = reader.u16()?;
+        if version != 1 {
+            return Err(Error::invalid("data segment version", "1", version));
+        }
+        reader.reserved(2)?;
+        let first = FrameId(reader.u64()?);
+        let (count, stream_len) = (reader.u64()?, reader.u64()?);
+        let mut sections = Vec::with_capacity(SECTIONS);
+        for _ in 0..SECTIONS {
+            let (offset, len) = (reader.u64()?, reader.u64()?);
+            let range = offset
+                .checked_add(len)
+                .filter(|end| *end <= bytes.len() as u64)
+                .map(|end| offset as usize..end as usize)
+                .ok_or_else(|| {
+                    Error::invalid(
+                        "section of a data segment",
+                        format!("one inside of {} bytes", bytes.len()),
+                        format!("{len} bytes at {offset}"),
+                    )
+                })?;
+            sections.push(bytes.slice(range)?);
+        }
+        let sections: [SegmentBytes; SECTIONS] = sections
+            .try_into()
+            .map_err(|_| Error::invalid("data segment", "six sections", "others"))?;
+        let segment = Self {
+            first,
+            count,
+            stream_len,
+            sections,
+        };
+        let blocks = segment.section(Section::BlockDirectory).len();
+        let metas = segment.section(Section::MetaDirectory).len() as u64;
+        let uris = segment.section(Section::Uris).len();
+        if count > u64::from(u32::MAX)
+            || first.0.checked_add(count).is_none()
+            || blocks % BLOCK_ENTRY_BYTES != 0
+            || (blocks == 0) != (stream_len == 0)
+            || metas != count.div_ceil(META_FRAMES as u64) * META_ENTRY_BYTES as u64
+            || uris % URI_ENTRY_BYTES != 0
+        {
+            return Err(Error::invalid(
+                "data segment",
+                "directories that fit its counts",
+                format!("{count} frames with directories of {blocks}, {metas} and {uris} bytes"),
+            ));
+        }
+        Ok(segment)
+    }
+}
+
+/// Access
+impl DataSegment {
+    /// The first frame.
+    pub fn first_frame(&self) -> FrameId {
+        self.first
+    }
+
+    /// One past the last frame.
+    pub fn end_frame(&self) -> FrameId {
+        FrameId(self.first.0 + self.count)
+    }
+
+    /// A frame's metadata. Reads one metadata block, and the stream only for metadata and search text.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
+    pub fn meta(&self, id: FrameId) -> Result<FrameMeta> {
+        let row = self.row(id)?;
+        self.complete(row)
+    }
+
+    /// A frame's payload.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
+    pub fn payload(&self, id: FrameId) -> Result<Vec<u8>> {
+        let row = self.row(id)?;
+        self.stream(row.start, row.meta.payload_len)
+    }
+
+    /// A frame with its payload.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
+    pub fn frame(&self, id: FrameId) -> Result<Frame> {
+        let row = self.row(id)?;
+        let payload = self.stream(row.start, row.meta.payload_len)?;
+        Ok(Frame {
+            meta: self.complete(row)?,
+            payload,
+        })
+    }
+
+    /// The metadata of a run of frames, block by block.
+    ///
+    /// # Errors
+    /// Per frame, what is wrong with the pages that it reads.
+    pub fn metas(
+        &self,
+        from: FrameId,
+        to: FrameId,
+    ) -> impl Iterator<Item = Result<FrameMeta>> + '_ {
+        let start = from.0.clamp(self.first.0, self.end_frame().0);
+        let end = to.0.clamp(start, self.end_frame().0);
+        let mut rows: Option<(u64, Vec<Row>)> = None;
+        (start..end).map(move |id| {
+            let index = id - self.first.0;
+            let block = index / META_FRAMES as u64;
+            if rows.as_ref().is_none_or(|(loaded, _)| *loaded != block) {
+                rows = Some((block, self.rows(block)?));
+            }
+            let row = rows
+                .as_mut()
+                .and_then(|(_, rows)| rows.get_mut((index % META_FRAMES as u64) as usize))
+                .map(std::mem::take)
+                .ok_or(Error::NoSuchFrame { frame: FrameId(id) })?;
+            self.complete(row)
+        })
+    }
+
+    /// The frames under a uri, newest first.
+    ///
+    /// # Errors
+    /// What is wrong with the pages that it reads.
+    pub fn find_uri(&self, uri: &str) -> Result<Vec<FrameId>> {
+        let table = self.section(Section::Uris);
+        let key = uri_hash(uri);
+        let (mut low, mut high) = (0, table.len() / URI_ENTRY_BYTES);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.uri_entry(middle)?.0 < key {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let mut found = Vec::new();
+        for index in low..table.len() / URI_ENTRY_BYTES {
+            let (hash, position) = self.uri_entry(index)?;
+            if hash != key {
+                break;
+            }
+            let id = FrameId(self.first.0 + u64::from(position));
+            if self.row(id)?.meta.uri.as_deref() == Some(uri) {
+                found.push(id);
+            }
+        }
+        found.reverse();
+        Ok(found)
+    }
+
+    fn section(&self, section: Section) -> &SegmentBytes {
+        &self.sections[section as usize]
+    }
+
+    fn uri_entry(&self, index: usize) -> Result<(u64, u32)> {
+        let at = index * URI_ENTRY_BYTES;
+        let entry = self.section(Section::Uris).get(at..at + URI_ENTRY_BYTES)?;
+        let mut reader = Reader::new(entry, "uri table");
+        Ok((reader.u64()?, reader.u32()?))
+    }
+
+    fn row(&self, id: FrameId) -> Result<Row> {
+        let index =
+            id.0.checked_sub(self.first.0)
+                .filter(|index| *index < self.count)
+                .ok_or(Error::NoSuchFrame { frame: id })?;
+        let mut rows = self.rows(index / META_FRAMES as u64)?;
+        rows.get_mut((index % META_FRAMES as u64) as usize)
+            .map(std::mem::take)
+            .ok_or(Error::NoSuchFrame { frame: id })
+    }
+
+    fn rows(&self, block: u64) -> Result<Vec<Row>> {
+        let at = block as usize * META_ENTRY_BYTES;
+        let entry = self
+            .section(Section::MetaDirectory)
+            .get(at..at + META_ENTRY_BYTES)?;
+        let mut reader = Reader::new(entry, "metadata directory");
+        let (offset, stored_len, raw_len) = (reader.u64()?, reader.u32()?, reader.u32()?);
+        let stream_start = reader.u64()?;
+        let codec = Codec::from_id(reader.u8()?)?;
+        reader.reserved(7)?;
+        let stored = stored(self.section(Section::Metas), offset, stored_len)?;
+        let raw = codec::decompress(codec, stored, raw_len as usize)?;
+        let before = block * META_FRAMES as u64;
+        let count = (self.count - before).min(META_FRAMES as u64);
+        decode_rows(
+            &raw,
+            FrameId(self.first.0 + before),
+            count as usize,
+            stream_start,
+        )
+    }
+
+    fn complete(&self, row: Row) -> Result<FrameMeta> {
+        let mut meta = row.meta;
+        let metadata_at = row.start + meta.payload_len;
+        for (slot, at, len) in [
+            (&mut meta.metadata, metadata_at, row.metadata_len),
+            (
+                &mut meta.search_text,
+                metadata_at + row.metadata_len,
+                row.search_text_len,
+            ),
+        ] {
+            if let Some(text) = slot.as_mut().filter(|_| len > 0) {
+                *text = String::from_utf8(self.stream(at, len)?)
+                    .map_err(|error| Error::invalid("text of a frame", "UTF-8", error))?;
+            }
+        }
+        Ok(meta)
+    }
+
+    /// A range of the stream.
+    fn stream(&self, start: u64, len: u64) -> Result<Vec<u8>> {
+        let end = start
+            .checked_add(len)
+            .filter(|end| *end <= self.stream_len)
+            .ok_or_else(|| {
+                Error::invalid(
+                    "frame's place in the stream",
+                    format!("one inside of {} bytes", self.stream_len),
+                    format!("{len} bytes at {start}"),
+                )
+            })?;
+        let mut out = Vec::new();
+        if len == 0 {
+            return Ok(out);
+        }
+        let mut at = start;
+        let mut index = self.block_of(start)?;
+        while at < end {
+            let (block_start, block) = self.block(index)?;
+            // `block_of` and the ascending directory put `at` inside of the block.
+            let from = at.saturating_sub(block_start) as usize;
+            let to = ((end - block_start) as usize).min(block.len());
+            let piece = block.get(from..to).filter(|piece| !piece.is_empty());
+            let piece = piece
+                .ok_or_else(|| Error::invalid("block directory", "blocks without a gap", at))?;
+            out.extend_from_slice(piece);
+            at += piece.len() as u64;
+            index += 1;
+        }
+        Ok(out)
+    }
+
+    fn block_entry(&self, index: usize) -> Result<(u64, u64, u32, Codec)> {
+        let at = index * BLOCK_ENTRY_BYTES;
+        let entry = self
+            .section(Section::BlockDirectory)
+            .get(at..at + BLOCK_ENTRY_BYTES)?;
+        let mut reader = Reader::new(entry, "block directory");
+        let fields = (
+            reader.u64()?,
+            reader.u64()?,
+            reader.u32()?,
+            Codec::from_id(reader.u8()?)?,
+        );
+        reader.reserved(3)?;
+        Ok(fields)
+    }
+
+    /// The block that holds a position of the stream.
+    fn block_of(&self, position: u64) -> Result<usize> {
+        let (mut low, mut high) = (
+            0,
+            self.section(Section::BlockDirectory).len() / BLOCK_ENTRY_BYTES,
+        );
+        while low + 1 < high {
+            let middle = low + (high - low) / 2;
+            if self.block_entry(middle)?.0 <= position {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// A block's position in the stream and its uncompressed bytes.
+    fn block(&self, index: usize) -> Result<(u64, Vec<u8>)> {
+        let (start, offset, stored_len, codec) = self.block_entry(index)?;
+        let blocks = self.section(Section::BlockDirectory).len() / BLOCK_ENTRY_BYTES;
+        let end = if index + 1 < blocks {
+            self.block_entry(index + 1)?.0
+        } else {
+            self.stream_len
+        };
+        let raw_len = end
+            .checked_sub(start)
+            .filter(|len| (1..=MAX_BLOCK_BYTES).contains(len))
+            .ok_or_else(|| {
+                Error::invalid(
+                    "block",
+                    "1 byte to 1 MiB",
+                    format!("stream {start} to {end}"),
+                )
+            })?;
+        let stored = stored(self.section(Section::Blocks), offset, stored_len)?;
+        Ok((start, codec::decompress(codec, stored, raw_len as usize)?))
+    }
+}
+
+/// Verify
+impl DataSegment {
+    /// Reads every frame and compares content hashes, limits and the uri table.
+    ///
+    /// Returns what is wrong, with the frame if it is one.
+    pub fn verify(&self) -> Vec<(Option<FrameId>, Error)> {
+        let mut problems = Vec::new();
+        let mut uris = 0;
+        for id in (self.first.0..self.end_frame().0).map(FrameId) {
+            match self.verify_frame(id) {
+                Ok(has_uri) => uris += usize::from(has_uri),
+                Err(error) => problems.push((Some(id), error)),
+            }
+        }
+        let listed = self.section(Section::Uris).len() / URI_ENTRY_BYTES;
+        if problems.is_empty() && listed != uris {
+            problems.push((
+                None,
+                Error::invalid("uri table", format!("{uris} entries"), listed),
+            ));
+        }
+        problems
+    }
+
+    fn verify_frame(&self, id: FrameId) -> Result<bool> {
+        let frame = self.frame(id)?;
+        frame.meta.check_limits()?;
+        if crate::frame::content_hash(&frame.payload) != frame.meta.content_hash {
+            return Err(Error::invalid(
+                "content hash of a frame",
+                "that of its payload",
+                "another",
+            ));
+        }
+        if frame.meta.is_text && std::str::from_utf8(&frame.payload).is_err() {
+            return Err(Error::invalid("text of a frame", "UTF-8", "other bytes"));
+        }
+        if let Some(uri) = &frame.meta.uri {
+            if !self.find_uri(uri)?.contains(&id) {
+                return Err(Error::invalid("uri table", "an entry for each uri", uri));
+            }
+        }
+        Ok(frame.meta.uri.is_some())
+    }
+}
+
+fn stored(section: &SegmentBytes, offset: u64, len: u32) -> Result<&[u8]> {
+    let range = offset
+        .checked_add(u64::from(len))
+        .filter(|end| *end <= section.len() as u64)
+        .map(|end| offset as usize..end as usize)
+        .ok_or_else(|| {
+            Error::invalid(
+                "block",
+                format!("one inside of {} bytes", section.len()),
+                format!("{len} bytes at {offset}"),
+            )
+        })?;
+    section.get(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::frame::content_hash;
+
+    fn frame(id: u64, payload: Vec<u8>, strings: [Option<String>; 6]) -> Frame {
+        let [uri, title, kind, track, metadata, search_text] = strings;
+        Frame {
+            meta: FrameMeta {
+                id: FrameId(id),
+                commit: CommitId(1 + id / 10),
+                lineage: LineageId((id % 3) as u32),
+                timestamp: Timestamp(if id % 5 == 0 {
+                    i64::MIN
+                } else {
+                    i64::MAX - id as i64
+                }),
+                tags: (0..id % 4)
+                    .map(|n| (format!("k{n}"), "v".repeat(n as usize)))
+                    .collect(),
+                labels: (0..id % 3).map(|n| format!("label {n}")).collect(),
+                is_text: std::str::from_utf8(&payload).is_ok(),
+                content_hash: content_hash(&payload),
+                payload_len: payload.len() as u64,
+                uri,
+                title,
+                kind,
+                track,
+                metadata,
+                search_text,
+            },
+            payload,
+        }
+    }
+
+    fn build(frames: &[Frame]) -> Vec<u8> {
+        let mut builder = DataBuilder::new(frames[0].meta.id);
+        for frame in frames {
+            builder.add(frame).unwrap();
+        }
+        builder.finish()
+    }
+
+    fn open(body: Vec<u8>) -> DataSegment {
+        DataSegment::open(&SegmentBytes::from_vec(body)).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn frames_come_back(
+            first in 0u64..1_000,
+            parts in prop::collection::vec(
+                (prop::collection::vec(any::<u8>(), 0..300), 1usize..400, any::<[Option<String>; 6]>()),
+                1..300,
+            ),
+        ) {
+            let frames: Vec<_> = parts
+                .into_iter()
+                .zip(first..)
+                .map(|((bytes, repeat, strings), id)| frame(id, bytes.repeat(repeat), strings))
+                .collect();
+            let segment = open(build(&frames));
+            prop_assert_eq!(segment.verify(), vec![]);
+            for frame in &frames {
+                prop_assert_eq!(&segment.frame(frame.meta.id).unwrap(), frame);
+                prop_assert_eq!(&segment.meta(frame.meta.id).unwrap(), &frame.meta);
+            }
+            let metas: Vec<_> = segment
+                .metas(FrameId(0), FrameId(u64::MAX))
+                .map(|meta| meta.unwrap())
+                .collect();
+            prop_assert_eq!(metas.len(), frames.len());
+            prop_assert!(metas.iter().zip(&frames).all(|(meta, frame)| *meta == frame.meta));
+            for frame in &frames {
+                if let Some(uri) = &frame.meta.uri {
+                    let found = segment.find_uri(uri).unwrap();
+                    prop_assert!(found.contains(&frame.meta.id) && found.is_sorted_by(|a, b| a > b));
+                }
+            }
+            prop_assert!(segment.frame(FrameId(first + frames.len() as u64)).is_err());
+        }
+
+        #[test]
+        fn damaged_bodies_read_without_panic(at: prop::sample::Index, value: u8) {
+            let none = [const { None }; 6];
+            let frames: Vec<_> = (3..200)
+                .map(|id| {
+                    let mut strings = none.clone();
+                    strings[(id % 6) as usize] = Some(format!("text {id}"));
+                    frame(id, format!("payload {id}").into_bytes(), strings)
+                })
+                .collect();
+            let mut body = build(&frames);
+            let at = at.index(body.len());
+            body[at] = value;
+            if let Ok(segment) = DataSegment::open(&SegmentBytes::from_vec(body)) {
+                if segment.count < 10_000 {
+                    segment.verify();
+                }
+            }
+        }
+
+        #[test]
+        fn any_body_opens_without_panic(mut body: Vec<u8>) {
+            body.splice(0..0, *b"MV2D\x01\0\0\0");
+            let _ = DataSegment::open(&SegmentBytes::from_vec(body));
+        }
+    }
+
+    #[test]
+    fn small_frames_share_blocks_and_large_ones_are_cut() {
+        let none = [const { None }; 6];
+        let mut frames: Vec<_> = (0..100)
+            .map(|id| {
+                frame(
+                    id,
+                    format!("a small payload, number {id}").into_bytes(),
+                    none.clone(),
+                )
+            })
+            .collect();
+        frames.push(frame(100, b"0123456789abcdef".repeat(20_000), none.clone()));
+        let segment = open(build(&frames));
+        let blocks = segment.section(Section::BlockDirectory).len() / BLOCK_ENTRY_BYTES;
+        assert_eq!(blocks, 1 + 320_000usize.div_ceil(LARGE_BLOCK_BYTES));
+        assert_eq!(segment.payload(FrameId(100)).unwrap(), frames[100].payload);
+    }
+
+    #[test]
+    fn a_gap_in_the_ids_is_refused() {
+        let mut builder = DataBuilder::new(FrameId(3));
+        assert!(
+            builder
+                .add(&frame(4, Vec::new(), [const { None }; 6]))
+                .is_err()
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! The bytes of an `.mv2` memory file, version 3.0-draft: codecs, checks and the traits that index
+//! crates implement. Normative text: `docs/format.md`.
+//!
+//! This crate is pure. It does no I/O, asks no clock, starts no thread and keeps no global state:
+//! the same input gives the same bytes on each platform. Any byte sequence decodes to a value or to
+//! an [`Error`], without a panic and without an allocation that a length in the bytes could blow up.
+//!
+//! | module | what belongs there |
+//! |---|---|
+//! | [`ids`] | numbers of frames, commits, lineages, segments; times; offsets |
+//! | [`wire`] | reading and writing little-endian fields with bounds |
+//! | [`checksum`] | CRC-32 and BLAKE3 as the format uses them |
+//! | [`header`] | page 0 and the version |
+//! | [`root`] | the two root pages and the footer |
+//! | [`wal`] | batches and their records |
+//! | [`toc`] | the table of contents |
+//! | [`segment`] | what all segments share: page tables and checked bytes |
+//! | [`frame`] | a frame and its metadata |
+//! | [`data`] | data segments: frames at rest |
+//! | [`commits`] | the commit log |
+//! | [`tombstones`] | which frames died when |
+//! | [`codec`] | compression of payloads |
+//! | [`index`] | the contract with index crates |
+
+pub mod checksum;
+pub mod codec;
+pub mod commits;
+pub mod data;
+pub mod error;
+pub mod frame;
+pub mod header;
+pub mod ids;
+pub mod index;
+pub mod root;
+pub mod segment;
+pub mod toc;
+pub mod tombstones;
+pub mod wal;
+pub mod wire;
+
+pub use error::{Error, Result};
+pub use frame::{Frame, FrameMeta};
+pub use ids::{CommitId, FileOffset, FrameId, Generation, LineageId, SegmentId, Timestamp};
+pub use index::{BoxError, IndexBuilder, IndexFactory};
+pub use segment::{ByteOwner, SegmentBytes, SegmentKind};

@@ -1,0 +1,542 @@
+//! Batches of the write-ahead log: one batch is one commit. `docs/format.md`, section "Write-ahead log".
+
+use crate::checksum::hash16_of;
+use crate::codec::{self, Codec};
+use crate::commits::{self, CommitRow};
+use crate::error::{Error, Result};
+use crate::frame::{Frame, FrameMeta};
+use crate::ids::{CommitId, FrameId, Generation, Timestamp};
+use crate::segment::PAGE_BYTES;
+use crate::tombstones::{Tombstone, decode_by, encode_by};
+use crate::wire::{Reader, pad_to, put_str, put_varint};
+
+const MAGIC: &[u8; 4] = b"MVWB";
+const HASH_RANGE: std::ops::Range<usize> = 88..104;
+const FLAG_REWROTE: u32 = 1;
+
+/// Bytes of a batch's header.
+pub const HEADER_BYTES: usize = 128;
+
+const RECORD_FRAME: u8 = 1;
+const RECORD_TOMBSTONE: u8 = 2;
+const RECORD_COMMIT: u8 = 3;
+
+/// The header of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchHeader {
+    /// Whether the batch before was rewritten in the same sync.
+    pub rewrote_previous: bool,
+    /// The file's uuid.
+    pub uuid: [u8; 16],
+    /// The generation whose state the log continues.
+    pub generation: Generation,
+    /// Where the batch begins, from the start of the log.
+    pub offset: u64,
+    /// Random.
+    pub salt: u64,
+    /// The commit.
+    pub commit: CommitId,
+    /// Hash of the batch before, or the root's seed.
+    pub previous: [u8; 16],
+    /// Bytes of records.
+    pub body_len: u64,
+    /// Number of records.
+    pub records: u32,
+    /// Hash of header and records.
+    pub hash: [u8; 16],
+}
+
+/// What a commit writes.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Batch {
+    /// New frames, ids ascending by one.
+    pub frames: Vec<Frame>,
+    /// Deaths.
+    pub tombstones: Vec<Tombstone>,
+    /// The commit.
+    pub commit: CommitRow,
+}
+
+/// Where a batch stands, which its bytes are tied to.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchPlace {
+    /// The file's uuid.
+    pub uuid: [u8; 16],
+    /// The root's generation.
+    pub generation: Generation,
+    /// Where the batch begins, from the start of the log.
+    pub offset: u64,
+    /// Hash of the batch before, or the root's seed.
+    pub previous: [u8; 16],
+    /// Whether the batch before is rewritten in the same sync.
+    pub rewrote_previous: bool,
+    /// Random.
+    pub salt: u64,
+}
+
+/// Records of a batch, encoded once and placed later: the place is known only when the commit is written.
+#[derive(Clone, Debug)]
+pub struct EncodedRecords {
+    commit: CommitId,
+    records: u32,
+    bytes: Vec<u8>,
+}
+
+impl EncodedRecords {
+    /// Encodes the records of a batch. Payloads are compressed where that saves anything.
+    pub fn new(batch: &Batch) -> Self {
+        let mut bytes = Vec::new();
+        for frame in &batch.frames {
+            record(&mut bytes, RECORD_FRAME, |out| encode_frame(out, frame));
+        }
+        for tombstone in &batch.tombstones {
+            record(&mut bytes, RECORD_TOMBSTONE, |out| {
+                out.extend_from_slice(&tombstone.frame.0.to_le_bytes());
+                out.extend_from_slice(&encode_by(tombstone.by).to_le_bytes());
+            });
+        }
+        record(&mut bytes, RECORD_COMMIT, |out| {
+            commits::encode_row(out, &batch.commit, 0);
+            out.extend_from_slice(batch.commit.message.as_bytes());
+        });
+        Self {
+            commit: batch.commit.id,
+            records: (batch.frames.len() + batch.tombstones.len() + 1) as u32,
+            bytes,
+        }
+    }
+
+    /// Bytes that the batch takes in the log, a multiple of 4,096.
+    pub fn slot_bytes(&self) -> u64 {
+        slot_bytes(self.bytes.len() as u64)
+    }
+
+    /// The batch at its place, padded to whole pages.
+    pub fn place(&self, place: &BatchPlace) -> (BatchHeader, Vec<u8>) {
+        let mut header = BatchHeader {
+            rewrote_previous: place.rewrote_previous,
+            uuid: place.uuid,
+            generation: place.generation,
+            offset: place.offset,
+            salt: place.salt,
+            commit: self.commit,
+            previous: place.previous,
+            body_len: self.bytes.len() as u64,
+            records: self.records,
+            hash: [0; 16],
+        };
+        let mut out = Vec::with_capacity(self.slot_bytes() as usize);
+        header.encode(&mut out);
+        header.hash = hash16_of(&[&out, &self.bytes]);
+        out[HASH_RANGE].copy_from_slice(&header.hash);
+        out.extend_from_slice(&self.bytes);
+        pad_to(&mut out, PAGE_BYTES);
+        (header, out)
+    }
+}
+
+/// Bytes that a batch with so many bytes of records takes in the log.
+pub const fn slot_bytes(body_len: u64) -> u64 {
+    (HEADER_BYTES as u64 + body_len).next_multiple_of(PAGE_BYTES as u64)
+}
+
+impl BatchHeader {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&u32::from(self.rewrote_previous).to_le_bytes());
+        out.extend_from_slice(&self.uuid);
+        for number in [self.generation.0, self.offset, self.salt, self.commit.0] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out.extend_from_slice(&self.previous);
+        out.extend_from_slice(&self.body_len.to_le_bytes());
+        out.extend_from_slice(&self.records.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.hash);
+        out.extend_from_slice(&[0; 24]);
+    }
+
+    /// Reads a header. Says nothing about the records: see [`verify_hash`](Self::verify_hash).
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] or [`Error::Invalid`], so too for a slot that was never written.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new(bytes, "log batch");
+        reader.magic(MAGIC)?;
+        let flags = reader.u32()?;
+        if flags > FLAG_REWROTE {
+            return Err(Error::invalid("log batch flags", "0 or 1", flags));
+        }
+        let header = Self {
+            rewrote_previous: flags & FLAG_REWROTE != 0,
+            uuid: reader.array()?,
+            generation: Generation(reader.u64()?),
+            offset: reader.u64()?,
+            salt: reader.u64()?,
+            commit: CommitId(reader.u64()?),
+            previous: reader.array()?,
+            body_len: reader.u64()?,
+            records: reader.u32()?,
+            hash: {
+                reader.reserved(4)?;
+                reader.array()?
+            },
+        };
+        reader.reserved(HEADER_BYTES - reader.pos())?;
+        Ok(header)
+    }
+
+    /// Whether the hash is that of the header and these records.
+    pub fn verify_hash(&self, records: &[u8]) -> bool {
+        let mut unhashed = Vec::with_capacity(HEADER_BYTES);
+        Self {
+            hash: [0; 16],
+            ..*self
+        }
+        .encode(&mut unhashed);
+        hash16_of(&[&unhashed, records]) == self.hash
+    }
+
+    /// Bytes that the batch takes in the log.
+    pub fn slot_bytes(&self) -> u64 {
+        slot_bytes(self.body_len)
+    }
+}
+
+/// Decodes the records of a batch whose hash was checked.
+///
+/// # Errors
+/// [`Error::Truncated`], [`Error::Invalid`] or [`Error::TooLarge`] if they are not what a writer writes.
+pub fn decode_records(header: &BatchHeader, records: &[u8]) -> Result<Batch> {
+    let mut reader = Reader::new(records, "log records");
+    let mut batch = Batch::default();
+    let mut committed = false;
+    let mut count = 0u32;
+    while reader.left() > 0 {
+        if committed {
+            return Err(Error::invalid(
+                "log batch",
+                "the commit as its last record",
+                "more records",
+            ));
+        }
+        let kind = reader.u8()?;
+        reader.reserved(3)?;
+        let len = reader.u32()? as usize;
+        let bytes = reader.bytes(len)?;
+        count += 1;
+        match kind {
+            RECORD_FRAME => batch.frames.push(decode_frame(bytes)?),
+            RECORD_TOMBSTONE => {
+                let mut reader = Reader::new(bytes, "tombstone record");
+                batch.tombstones.push(Tombstone {
+                    frame: FrameId(reader.u64()?),
+                    commit: header.commit,
+                    by: decode_by(reader.u64()?),
+                    lineage: Default::default(),
+                });
+                reader.finish()?;
+            }
+            RECORD_COMMIT => {
+                let mut reader = Reader::new(bytes, "commit record");
+                let (row, message_len, _) = commits::decode_row(&mut reader, header.commit)?;
+                batch.commit = row;
+                batch.commit.message = std::str::from_utf8(reader.bytes(message_len)?)
+                    .map_err(|error| Error::invalid("commit message", "UTF-8", error))?
+                    .to_owned();
+                reader.finish()?;
+                committed = true;
+            }
+            other => return Err(Error::invalid("log record kind", "1, 2 or 3", other)),
+        }
+    }
+    if !committed || count != header.records {
+        return Err(Error::invalid(
+            "log batch",
+            format!("{} records with a commit at their end", header.records),
+            count,
+        ));
+    }
+    let mut next = batch
+        .commit
+        .watermark
+        .0
+        .checked_sub(batch.frames.len() as u64);
+    for frame in &mut batch.frames {
+        if Some(frame.meta.id.0) != next {
+            return Err(Error::invalid(
+                "frame id",
+                "ids up to the commit's watermark",
+                frame.meta.id,
+            ));
+        }
+        next = Some(frame.meta.id.0 + 1);
+        frame.meta.commit = batch.commit.id;
+        frame.meta.lineage = batch.commit.lineage;
+    }
+    for tombstone in &mut batch.tombstones {
+        tombstone.lineage = batch.commit.lineage;
+        let end = batch.commit.watermark;
+        if tombstone.frame >= end || tombstone.by.is_some_and(|by| by >= end) {
+            return Err(Error::invalid(
+                "tombstone",
+                "frames below the watermark",
+                tombstone.frame,
+            ));
+        }
+    }
+    Ok(batch)
+}
+
+fn record(out: &mut Vec<u8>, kind: u8, encode: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(&[kind, 0, 0, 0]);
+    let len_at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    encode(out);
+    let len = (out.len() - len_at - 4) as u32;
+    out[len_at..len_at + 4].copy_from_slice(&len.to_le_bytes());
+}
+
+/// The flags of a frame: which of its optional fields are there.
+pub(crate) fn frame_flags(meta: &FrameMeta) -> u8 {
+    let bits = [
+        meta.is_text,
+        meta.uri.is_some(),
+        meta.title.is_some(),
+        meta.kind.is_some(),
+        meta.track.is_some(),
+        meta.metadata.is_some(),
+        meta.search_text.is_some(),
+    ];
+    bits.iter()
+        .enumerate()
+        .fold(0, |flags, (bit, set)| flags | u8::from(*set) << bit)
+}
+
+pub(crate) fn has(flags: u8, bit: u8) -> bool {
+    flags & (1 << bit) != 0
+}
+
+fn encode_frame(out: &mut Vec<u8>, frame: &Frame) {
+    let meta = &frame.meta;
+    let (codec, stored) = codec::compress(&frame.payload);
+    out.extend_from_slice(&meta.id.0.to_le_bytes());
+    out.extend_from_slice(&meta.timestamp.0.to_le_bytes());
+    out.extend_from_slice(&[frame_flags(meta), codec.id(), 0, 0, 0, 0, 0, 0]);
+    out.extend_from_slice(&meta.content_hash);
+    out.extend_from_slice(&(frame.payload.len() as u64).to_le_bytes());
+    out.extend_from_slice(&(stored.len() as u64).to_le_bytes());
+    for text in [
+        &meta.uri,
+        &meta.title,
+        &meta.kind,
+        &meta.track,
+        &meta.metadata,
+        &meta.search_text,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        put_str(out, text);
+    }
+    encode_tags(out, meta);
+    out.extend_from_slice(&stored);
+}
+
+/// Appends tags and labels of a frame.
+pub(crate) fn encode_tags(out: &mut Vec<u8>, meta: &FrameMeta) {
+    put_varint(out, meta.tags.len() as u64);
+    for (key, value) in &meta.tags {
+        put_str(out, key);
+        put_str(out, value);
+    }
+    put_varint(out, meta.labels.len() as u64);
+    for label in &meta.labels {
+        put_str(out, label);
+    }
+}
+
+/// Reads the tags of a frame.
+pub(crate) fn decode_tags(reader: &mut Reader<'_>) -> Result<Vec<(String, String)>> {
+    let count = reader.len()?;
+    let mut tags = Vec::new();
+    for _ in 0..count {
+        tags.push((reader.str()?.to_owned(), reader.str()?.to_owned()));
+    }
+    if !tags.is_sorted_by(|a, b| a.0 < b.0) {
+        return Err(Error::invalid("tags", "ascending keys", "others"));
+    }
+    Ok(tags)
+}
+
+/// Reads the labels of a frame.
+pub(crate) fn decode_labels(reader: &mut Reader<'_>) -> Result<Vec<String>> {
+    let count = reader.len()?;
+    let mut labels = Vec::new();
+    for _ in 0..count {
+        labels.push(reader.str()?.to_owned());
+    }
+    Ok(labels)
+}
+
+fn decode_frame(bytes: &[u8]) -> Result<Frame> {
+    let mut reader = Reader::new(bytes, "frame record");
+    let id = FrameId(reader.u64()?);
+    let timestamp = Timestamp(reader.i64()?);
+    let flags = reader.u8()?;
+    if has(flags, 7) {
+        return Err(Error::invalid("frame flags", "bits 0 to 6", flags));
+    }
+    let codec = Codec::from_id(reader.u8()?)?;
+    reader.reserved(6)?;
+    let content_hash = reader.array()?;
+    let payload_len = reader.u64()?;
+    let stored_len = reader.u64()?;
+    let mut text = |bit| -> Result<Option<String>> {
+        Ok(if has(flags, bit) {
+            Some(reader.str()?.to_owned())
+        } else {
+            None
+        })
+    };
+    let meta = FrameMeta {
+        id,
+        timestamp,
+        is_text: has(flags, 0),
+        uri: text(1)?,
+        title: text(2)?,
+        kind: text(3)?,
+        track: text(4)?,
+        metadata: text(5)?,
+        search_text: text(6)?,
+        tags: decode_tags(&mut reader)?,
+        labels: decode_labels(&mut reader)?,
+        content_hash,
+        payload_len,
+        ..FrameMeta::default()
+    };
+    meta.check_limits()?;
+    if stored_len != reader.left() as u64 {
+        return Err(Error::invalid(
+            "stored length of a frame",
+            reader.left().to_string(),
+            stored_len,
+        ));
+    }
+    let stored = reader.bytes(reader.left())?;
+    Ok(Frame {
+        payload: codec::decompress(codec, stored, payload_len as usize)?,
+        meta,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::frame::content_hash;
+
+    pub(crate) fn frame(id: u64, text: &str) -> Frame {
+        Frame {
+            meta: FrameMeta {
+                id: FrameId(id),
+                commit: CommitId(9),
+                timestamp: Timestamp(-5),
+                uri: (id % 2 == 0).then(|| format!("notes/{id}.md")),
+                title: Some("題".into()),
+                tags: vec![("a".into(), "1".into()), ("b".into(), String::new())],
+                labels: vec!["x".into()],
+                search_text: (id % 3 == 0).then(|| "other words".into()),
+                is_text: true,
+                content_hash: content_hash(text.as_bytes()),
+                payload_len: text.len() as u64,
+                ..FrameMeta::default()
+            },
+            payload: text.into(),
+        }
+    }
+
+    fn batch() -> Batch {
+        Batch {
+            frames: vec![frame(5, "hello"), frame(6, &"repeat ".repeat(1_000))],
+            tombstones: vec![Tombstone {
+                frame: FrameId(2),
+                commit: CommitId(9),
+                by: Some(FrameId(5)),
+                lineage: Default::default(),
+            }],
+            commit: CommitRow {
+                id: CommitId(9),
+                parent: CommitId(8),
+                watermark: FrameId(7),
+                message: "two notes".into(),
+                ..CommitRow::default()
+            },
+        }
+    }
+
+    fn place() -> BatchPlace {
+        BatchPlace {
+            uuid: [1; 16],
+            generation: Generation(4),
+            offset: 8192,
+            previous: [2; 16],
+            rewrote_previous: true,
+            salt: 77,
+        }
+    }
+
+    #[test]
+    fn a_batch_comes_back() {
+        let (header, bytes) = EncodedRecords::new(&batch()).place(&place());
+        assert_eq!(bytes.len(), 4096);
+        let read = BatchHeader::decode(&bytes).unwrap();
+        assert_eq!(read, header);
+        let records = &bytes[HEADER_BYTES..HEADER_BYTES + read.body_len as usize];
+        assert!(read.verify_hash(records));
+        assert_eq!(decode_records(&read, records).unwrap(), batch());
+    }
+
+    #[test]
+    fn every_flipped_byte_breaks_the_hash_or_the_header() {
+        let (_, bytes) = EncodedRecords::new(&batch()).place(&place());
+        let len = BatchHeader::decode(&bytes).unwrap().body_len as usize;
+        for at in 0..HEADER_BYTES + len {
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x40;
+            let sound = BatchHeader::decode(&bad).is_ok_and(|header| {
+                header.body_len == len as u64
+                    && header.verify_hash(&bad[HEADER_BYTES..HEADER_BYTES + len])
+            });
+            assert!(!sound, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn frames_that_do_not_end_at_the_watermark_are_refused() {
+        let mut bad = batch();
+        bad.commit.watermark = FrameId(8);
+        let (header, bytes) = EncodedRecords::new(&bad).place(&place());
+        let records = &bytes[HEADER_BYTES..HEADER_BYTES + header.body_len as usize];
+        assert!(decode_records(&header, records).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_records_decode_without_panic(bytes: Vec<u8>, records: u32) {
+            let (mut header, _) = EncodedRecords::new(&batch()).place(&place());
+            header.records = records;
+            let _ = decode_records(&header, &bytes);
+        }
+
+        #[test]
+        fn damaged_records_decode_without_panic(at in 0usize..400, value: u8) {
+            let (header, mut bytes) = EncodedRecords::new(&batch()).place(&place());
+            let end = HEADER_BYTES + header.body_len as usize;
+            let at = HEADER_BYTES + at % (end - HEADER_BYTES);
+            bytes[at] = value;
+            let _ = decode_records(&header, &bytes[HEADER_BYTES..end]);
+        }
+    }
+}
