@@ -365,6 +365,64 @@ fn decode_rows(raw: &[u8], first: FrameId, count: usize, stream_start: u64) -> R
     Ok(rows)
 }
 
+/// A block of the stream, uncompressed.
+#[derive(Clone, Debug)]
+struct Block {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Block {
+    fn range(&self) -> std::ops::Range<u64> {
+        self.start..self.start + self.bytes.len() as u64
+    }
+}
+
+/// Reads frames of a segment in ascending order without decompressing a block twice.
+#[derive(Clone, Debug)]
+pub struct Cursor<'a> {
+    segment: &'a DataSegment,
+    rows: Option<(u64, Vec<Row>)>,
+    block: Option<Block>,
+}
+
+impl Cursor<'_> {
+    /// A frame's metadata.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
+    pub fn meta(&mut self, id: FrameId) -> Result<FrameMeta> {
+        let row = self.row(id)?;
+        self.segment.complete(row, &mut self.block)
+    }
+
+    /// A frame with its payload.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
+    pub fn frame(&mut self, id: FrameId) -> Result<Frame> {
+        let row = self.row(id)?;
+        let payload = self
+            .segment
+            .stream(row.start, row.meta.payload_len, &mut self.block)?;
+        Ok(Frame {
+            meta: self.segment.complete(row, &mut self.block)?,
+            payload,
+        })
+    }
+
+    fn row(&mut self, id: FrameId) -> Result<Row> {
+        let (block, index) = self.segment.place(id)?;
+        match &self.rows {
+            Some((loaded, rows)) if *loaded == block => Ok(rows[index].clone()),
+            _ => {
+                let (_, rows) = self.rows.insert((block, self.segment.rows(block)?));
+                Ok(rows[index].clone())
+            }
+        }
+    }
+}
+
 /// A section of the body.
 #[derive(Clone, Copy)]
 enum Section {
@@ -463,8 +521,7 @@ impl DataSegment {
     /// # Errors
     /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
     pub fn meta(&self, id: FrameId) -> Result<FrameMeta> {
-        let row = self.row(id)?;
-        self.complete(row)
+        self.complete(self.row(id)?, &mut None)
     }
 
     /// A frame's payload.
@@ -473,7 +530,7 @@ impl DataSegment {
     /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
     pub fn payload(&self, id: FrameId) -> Result<Vec<u8>> {
         let row = self.row(id)?;
-        self.stream(row.start, row.meta.payload_len)
+        self.stream(row.start, row.meta.payload_len, &mut None)
     }
 
     /// A frame with its payload.
@@ -481,39 +538,16 @@ impl DataSegment {
     /// # Errors
     /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
     pub fn frame(&self, id: FrameId) -> Result<Frame> {
-        let row = self.row(id)?;
-        let payload = self.stream(row.start, row.meta.payload_len)?;
-        Ok(Frame {
-            meta: self.complete(row)?,
-            payload,
-        })
+        self.cursor().frame(id)
     }
 
-    /// The metadata of a run of frames, block by block.
-    ///
-    /// # Errors
-    /// Per frame, what is wrong with the pages that it reads.
-    pub fn metas(
-        &self,
-        from: FrameId,
-        to: FrameId,
-    ) -> impl Iterator<Item = Result<FrameMeta>> + '_ {
-        let start = from.0.clamp(self.first.0, self.end_frame().0);
-        let end = to.0.clamp(start, self.end_frame().0);
-        let mut rows: Option<(u64, Vec<Row>)> = None;
-        (start..end).map(move |id| {
-            let index = id - self.first.0;
-            let block = index / META_FRAMES as u64;
-            if rows.as_ref().is_none_or(|(loaded, _)| *loaded != block) {
-                rows = Some((block, self.rows(block)?));
-            }
-            let row = rows
-                .as_mut()
-                .and_then(|(_, rows)| rows.get_mut((index % META_FRAMES as u64) as usize))
-                .map(std::mem::take)
-                .ok_or(Error::NoSuchFrame { frame: FrameId(id) })?;
-            self.complete(row)
-        })
+    /// Reads frames one after the other; each block is decompressed once.
+    pub fn cursor(&self) -> Cursor<'_> {
+        Cursor {
+            segment: self,
+            rows: None,
+            block: None,
+        }
     }
 
     /// The frames under a uri, newest first.
@@ -558,15 +592,22 @@ impl DataSegment {
         Ok((reader.u64()?, reader.u32()?))
     }
 
-    fn row(&self, id: FrameId) -> Result<Row> {
-        let index =
-            id.0.checked_sub(self.first.0)
-                .filter(|index| *index < self.count)
-                .ok_or(Error::NoSuchFrame { frame: id })?;
-        let mut rows = self.rows(index / META_FRAMES as u64)?;
-        rows.get_mut((index % META_FRAMES as u64) as usize)
-            .map(std::mem::take)
+    /// The metadata block that holds a frame, and the frame's place in it.
+    fn place(&self, id: FrameId) -> Result<(u64, usize)> {
+        id.0.checked_sub(self.first.0)
+            .filter(|index| *index < self.count)
+            .map(|index| {
+                (
+                    index / META_FRAMES as u64,
+                    (index % META_FRAMES as u64) as usize,
+                )
+            })
             .ok_or(Error::NoSuchFrame { frame: id })
+    }
+
+    fn row(&self, id: FrameId) -> Result<Row> {
+        let (block, index) = self.place(id)?;
+        Ok(self.rows(block)?.swap_remove(index))
     }
 
     fn rows(&self, block: u64) -> Result<Vec<Row>> {
@@ -591,7 +632,7 @@ impl DataSegment {
         )
     }
 
-    fn complete(&self, row: Row) -> Result<FrameMeta> {
+    fn complete(&self, row: Row, cache: &mut Option<Block>) -> Result<FrameMeta> {
         let mut meta = row.meta;
         let metadata_at = row.start + meta.payload_len;
         for (slot, at, len) in [
@@ -603,15 +644,15 @@ impl DataSegment {
             ),
         ] {
             if let Some(text) = slot.as_mut().filter(|_| len > 0) {
-                *text = String::from_utf8(self.stream(at, len)?)
+                *text = String::from_utf8(self.stream(at, len, cache)?)
                     .map_err(|error| Error::invalid("text of a frame", "UTF-8", error))?;
             }
         }
         Ok(meta)
     }
 
-    /// A range of the stream.
-    fn stream(&self, start: u64, len: u64) -> Result<Vec<u8>> {
+    /// A range of the stream. Leaves the last block that it read in the cache.
+    fn stream(&self, start: u64, len: u64, cache: &mut Option<Block>) -> Result<Vec<u8>> {
         let end = start
             .checked_add(len)
             .filter(|end| *end <= self.stream_len)
@@ -627,18 +668,23 @@ impl DataSegment {
             return Ok(out);
         }
         let mut at = start;
-        let mut index = self.block_of(start)?;
         while at < end {
-            let (block_start, block) = self.block(index)?;
-            // `block_of` and the ascending directory put `at` inside of the block.
-            let from = at.saturating_sub(block_start) as usize;
-            let to = ((end - block_start) as usize).min(block.len());
-            let piece = block.get(from..to).filter(|piece| !piece.is_empty());
-            let piece = piece
-                .ok_or_else(|| Error::invalid("block directory", "blocks without a gap", at))?;
-            out.extend_from_slice(piece);
-            at += piece.len() as u64;
-            index += 1;
+            let block = match cache.take().filter(|block| block.range().contains(&at)) {
+                Some(block) => block,
+                None => self.block(self.block_of(at)?)?,
+            };
+            if !block.range().contains(&at) {
+                return Err(Error::invalid(
+                    "block directory",
+                    "blocks without a gap",
+                    at,
+                ));
+            }
+            let from = (at - block.start) as usize;
+            let to = (end.min(block.range().end) - block.start) as usize;
+            out.extend_from_slice(&block.bytes[from..to]);
+            at = block.start + to as u64;
+            *cache = Some(block);
         }
         Ok(out)
     }
@@ -676,8 +722,7 @@ impl DataSegment {
         Ok(low)
     }
 
-    /// A block's position in the stream and its uncompressed bytes.
-    fn block(&self, index: usize) -> Result<(u64, Vec<u8>)> {
+    fn block(&self, index: usize) -> Result<Block> {
         let (start, offset, stored_len, codec) = self.block_entry(index)?;
         let blocks = self.section(Section::BlockDirectory).len() / BLOCK_ENTRY_BYTES;
         let end = if index + 1 < blocks {
@@ -696,7 +741,10 @@ impl DataSegment {
                 )
             })?;
         let stored = stored(self.section(Section::Blocks), offset, stored_len)?;
-        Ok((start, codec::decompress(codec, stored, raw_len as usize)?))
+        Ok(Block {
+            start,
+            bytes: codec::decompress(codec, stored, raw_len as usize)?,
+        })
     }
 }
 
@@ -708,8 +756,9 @@ impl DataSegment {
     pub fn verify(&self) -> Vec<(Option<FrameId>, Error)> {
         let mut problems = Vec::new();
         let mut uris = 0;
+        let mut cursor = self.cursor();
         for id in (self.first.0..self.end_frame().0).map(FrameId) {
-            match self.verify_frame(id) {
+            match self.verify_frame(&mut cursor, id) {
                 Ok(has_uri) => uris += usize::from(has_uri),
                 Err(error) => problems.push((Some(id), error)),
             }
@@ -724,8 +773,8 @@ impl DataSegment {
         problems
     }
 
-    fn verify_frame(&self, id: FrameId) -> Result<bool> {
-        let frame = self.frame(id)?;
+    fn verify_frame(&self, cursor: &mut Cursor<'_>, id: FrameId) -> Result<bool> {
+        let frame = cursor.frame(id)?;
         frame.meta.check_limits()?;
         if crate::frame::content_hash(&frame.payload) != frame.meta.content_hash {
             return Err(Error::invalid(
@@ -831,12 +880,11 @@ mod tests {
                 prop_assert_eq!(&segment.frame(frame.meta.id).unwrap(), frame);
                 prop_assert_eq!(&segment.meta(frame.meta.id).unwrap(), &frame.meta);
             }
-            let metas: Vec<_> = segment
-                .metas(FrameId(0), FrameId(u64::MAX))
-                .map(|meta| meta.unwrap())
-                .collect();
-            prop_assert_eq!(metas.len(), frames.len());
-            prop_assert!(metas.iter().zip(&frames).all(|(meta, frame)| *meta == frame.meta));
+            let mut cursor = segment.cursor();
+            for frame in &frames {
+                prop_assert_eq!(&cursor.meta(frame.meta.id).unwrap(), &frame.meta);
+                prop_assert_eq!(&cursor.frame(frame.meta.id).unwrap(), frame);
+            }
             for frame in &frames {
                 if let Some(uri) = &frame.meta.uri {
                     let found = segment.find_uri(uri).unwrap();
