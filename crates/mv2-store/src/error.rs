@@ -193,7 +193,9 @@ impl Error {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     "free some space; every committed frame is still in the file"
                 }
-                io::ErrorKind::PermissionDenied => "check the permissions of the file and its folder",
+                io::ErrorKind::PermissionDenied => {
+                    "check the permissions of the file and its folder"
+                }
                 io::ErrorKind::ReadOnlyFilesystem => {
                     "reading works; copy the file to a writable place to change it"
                 }
@@ -225,7 +227,9 @@ impl Error {
             Self::Poisoned { .. } | Self::Forked { .. } => "open the file again",
             Self::NotCommitted { .. } => "commit first",
             Self::NoSuchFrame { .. } => return None,
-            Self::Dead { by: Some(by), .. } => return Some(format!("frame {by} holds the newer version")),
+            Self::Dead { by: Some(by), .. } => {
+                return Some(format!("frame {by} holds the newer version"));
+            }
             Self::Dead { by: None, .. } => return None,
             Self::NoSuchCommit { .. } => "list commits with `mv2 log FILE`",
             Self::Limit(_) => "split the document",

@@ -1,7 +1,41 @@
 //! One-file storage engine of mv2: commits, recovery, checkpoints and snapshots.
+//!
+//! A store keeps frames and, beside them, index segments whose contents it does not know. Its protocols are those of
+//! `docs/format.md`, sections 12 to 16.
+//!
+//! | module | what belongs there |
+//! |---|---|
+//! | [`store`] | opening, transactions, and what a commit writes |
+//! | `transaction` | what a writer has changed and not committed |
+//! | [`snapshot`] | reading a commit |
+//! | `state` | a commit in memory: segments and the log's tail |
+//! | `recovery` | from bytes to a state, and catching up |
+//! | `checkpoint`, `compact` | folding the log into segments, and which of them to rebuild |
+//! | `verify` | checking a file |
+//! | [`storage`] | input and output: real and in memory |
+//! | [`testing`] | input and output that counts, or lies and crashes |
+//! | `lock` | waiting for the write lock |
+
+mod checkpoint;
+mod compact;
 pub mod error;
+mod file;
+mod lock;
+mod recovery;
+pub mod snapshot;
+mod state;
+pub mod storage;
 pub mod store;
+pub mod testing;
+mod transaction;
 pub mod types;
+mod verify;
+
 pub use error::{Error, Result};
-pub use store::{Segment, Snapshot, Store};
+pub use snapshot::{Segment, Snapshot};
+pub use storage::{FileVolume, MemoryVolume, Storage, Volume};
+pub use store::Store;
 pub use types::*;
+
+#[cfg(not(unix))]
+compile_error!("mv2-store runs on Unix so far; docs/platforms.md says what other systems need");

@@ -1,95 +1,557 @@
-//! wip
-use std::path::Path;
-use std::sync::Arc;
-use mv2_format::{FrameId, FrameMeta, Frame, CommitId, SegmentKind, SegmentBytes, SegmentId};
-use crate::error::Result;
-use crate::types::*;
+//! A memory file: opening it, and transactions. `docs/format.md`, section "Commit".
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mv2_format::header::{Header, Version, WAL_OFFSET};
+use mv2_format::segment::PAGE_BYTES;
+use mv2_format::wal::{BatchPlace, EncodedRecords};
+use mv2_format::{FileOffset, FrameId, Generation};
+
+use crate::checkpoint::{self, Compaction, Failure};
+use crate::error::{Error, Result};
+use crate::file::{MemoryFile, open_error};
+use crate::snapshot::Snapshot;
+use crate::state::State;
+use crate::storage::{FileVolume, Volume};
+use crate::transaction::Transaction;
+use crate::types::{
+    Commit, CommitOptions, CreateOptions, MAX_WAL_BYTES, MIN_WAL_BYTES, NewFrame, OpenOptions,
+    PutOutcome, VerifyReport,
+};
+use crate::{lock, recovery, verify};
 
 /// A memory file, open.
-#[derive(Debug)]
-pub struct Store {}
+///
+/// Reads go through [`snapshot`](Self::snapshot) and take no lock. The first change of a batch takes the write
+/// lock, which [`commit`](Self::commit), [`rollback`](Self::rollback) or dropping the store gives back;
+/// an idle store holds nothing.
+///
+/// ```
+/// use mv2_store::{CommitOptions, CreateOptions, NewFrame, OpenOptions, Store};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("notes.mv2");
+/// let mut store = Store::create(&path, &CreateOptions::default(), OpenOptions::default())?;
+/// let note = NewFrame { uri: Some("a".into()), is_text: true, payload: b"hello".to_vec(), ..Default::default() };
+/// let outcome = store.put(note)?;
+/// store.commit(CommitOptions::default())?;
+/// assert_eq!(store.snapshot()?.frame(outcome.frame)?.payload, b"hello");
+/// # Ok::<(), mv2_store::Error>(())
+/// ```
+pub struct Store {
+    volume: Arc<dyn Volume>,
+    path: PathBuf,
+    options: OpenOptions,
+    writable: bool,
+    state: Mutex<Arc<State>>,
+    transaction: Option<Transaction>,
+    /// Set when a sync failed.
+    poisoned: bool,
+    /// The batch that this handle wrote and synced last.
+    own_batch: Option<[u8; 16]>,
+    /// The root page that this handle wrote and synced last.
+    own_root: Option<Generation>,
+}
 
+/// Open
 impl Store {
-    /// Makes a new file; fails with `AlreadyExists`.
-    pub fn create(path: &Path, create: &CreateOptions, open: OpenOptions) -> Result<Self> { let _ = (path, create, open); todo!() }
+    /// Makes a new file. It is durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`], [`Error::NotFound`] for a missing folder, or [`Error::Io`].
+    pub fn create(path: &Path, create: &CreateOptions, open: OpenOptions) -> Result<Self> {
+        Self::create_on(Arc::new(FileVolume), path, create, open)
+    }
+
     /// Opens a file for reading and writing.
-    pub fn open(path: &Path, open: OpenOptions) -> Result<Self> { let _ = (path, open); todo!() }
-    /// Opens a file for reading.
-    pub fn open_read_only(path: &Path, open: OpenOptions) -> Result<Self> { let _ = (path, open); todo!() }
-    /// The path it was opened by.
-    pub fn path(&self) -> &Path { todo!() }
-    /// The newest commit of any process. Cheap when nothing changed.
-    pub fn snapshot(&self) -> Result<Snapshot> { todo!() }
-    /// Takes the write lock and catches up with other writers. Does nothing inside a transaction. put/delete/update call it.
-    pub fn begin(&mut self) -> Result<()> { todo!() }
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotAFile`], [`Error::Format`], [`Error::NoRoot`] or [`Error::Io`].
+    pub fn open(path: &Path, open: OpenOptions) -> Result<Self> {
+        Self::open_on(Arc::new(FileVolume), path, open, true)
+    }
+
+    /// Opens a file for reading. Works on a read-only file system.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_read_only(path: &Path, open: OpenOptions) -> Result<Self> {
+        Self::open_on(Arc::new(FileVolume), path, open, false)
+    }
+
+    /// Makes a new file on a volume.
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create).
+    pub fn create_on(
+        volume: Arc<dyn Volume>,
+        path: &Path,
+        create: &CreateOptions,
+        open: OpenOptions,
+    ) -> Result<Self> {
+        let header = Header {
+            version: Version::CURRENT,
+            features_optional: 0,
+            uuid: random(path)?,
+            wal_offset: FileOffset(WAL_OFFSET),
+            wal_len: create
+                .wal_bytes
+                .clamp(MIN_WAL_BYTES, MAX_WAL_BYTES)
+                .next_multiple_of(PAGE_BYTES as u64),
+            created: open.clock.now(),
+        };
+        let storage = volume
+            .create(path, &checkpoint::empty_file(&header))
+            .map_err(|source| match source.kind() {
+                std::io::ErrorKind::NotFound => Error::Io {
+                    what: "create",
+                    path: path.to_owned(),
+                    source,
+                },
+                _ => open_error(path, source),
+            })?;
+        let file = Arc::new(MemoryFile::from_storage(path, storage)?);
+        let state = recovery::load(&file, None)?;
+        let mut store = Self::new(volume, path, open, true, state);
+        store.own_root = Some(store.current().root.generation);
+        Ok(store)
+    }
+
+    /// Opens a file on a volume.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_on(
+        volume: Arc<dyn Volume>,
+        path: &Path,
+        open: OpenOptions,
+        writable: bool,
+    ) -> Result<Self> {
+        let state = recovery::open(&*volume, path, writable)?;
+        Ok(Self::new(volume, path, open, writable, state))
+    }
+
+    fn new(
+        volume: Arc<dyn Volume>,
+        path: &Path,
+        options: OpenOptions,
+        writable: bool,
+        state: State,
+    ) -> Self {
+        Self {
+            volume,
+            path: path.to_owned(),
+            options,
+            writable,
+            state: Mutex::new(Arc::new(state)),
+            transaction: None,
+            poisoned: false,
+            own_batch: None,
+            own_root: None,
+        }
+    }
+
+    /// Checks a file; see [`VerifyReport`]. A shallow check reads header, roots, TOC, log and the heads of
+    /// segments; a deep one reads every byte and decodes every frame.
+    ///
+    /// # Errors
+    /// Only what keeps the file from being opened at all. Everything else is in the report.
+    pub fn verify(path: &Path, deep: bool) -> Result<VerifyReport> {
+        verify::verify(&FileVolume, path, deep)
+    }
+
+    /// [`verify`](Self::verify) on a volume.
+    ///
+    /// # Errors
+    /// As for [`verify`](Self::verify).
+    pub fn verify_on(volume: &dyn Volume, path: &Path, deep: bool) -> Result<VerifyReport> {
+        verify::verify(volume, path, deep)
+    }
+}
+
+/// Read
+impl Store {
+    /// The path that the store was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The newest commit of any process, pinned. Costs a few microseconds when nothing changed.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Format`], [`Error::NoRoot`] or [`Error::Busy`].
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        // Inside a transaction nobody else can commit.
+        if self.transaction.is_none() {
+            self.catch_up()?;
+        }
+        let pending_end = self.transaction.as_ref().map(Transaction::next_frame);
+        Ok(Snapshot::new(self.current(), pending_end))
+    }
+
+    fn current(&self) -> Arc<State> {
+        Arc::clone(&self.state_guard())
+    }
+
+    fn state_guard(&self) -> MutexGuard<'_, Arc<State>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn catch_up(&self) -> Result<()> {
+        let state = self.current();
+        if let Some(newer) = recovery::refresh(&*self.volume, &state, self.writable)? {
+            *self.state_guard() = Arc::new(newer);
+        }
+        Ok(())
+    }
+}
+
+/// Transactions
+impl Store {
+    /// Takes the write lock and catches up with what others committed. Does nothing inside a transaction.
+    /// `put`, `update`, `delete` and `find_uri` call it.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::Poisoned`], [`Error::Forked`], [`Error::Locked`], [`Error::WalCorrupt`], or what reading can meet.
+    pub fn begin(&mut self) -> Result<()> {
+        if self.transaction.is_some() {
+            return self.check_process();
+        }
+        if !self.writable {
+            return Err(Error::ReadOnly {
+                path: self.path.clone(),
+            });
+        }
+        if self.poisoned {
+            return Err(Error::Poisoned {
+                path: self.path.clone(),
+            });
+        }
+        self.check_process()?;
+        loop {
+            let file = Arc::clone(&self.current().file);
+            lock::acquire(&file, self.options.lock_wait)?;
+            match self.after_lock(&file) {
+                Ok(true) => return Ok(()),
+                // The path names another file now: that one's lock is needed.
+                Ok(false) => self.release(&file),
+                Err(error) => {
+                    self.release(&file);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Catches up under the lock and opens the transaction. `false` if the file was replaced.
+    fn after_lock(&mut self, file: &Arc<MemoryFile>) -> Result<bool> {
+        self.catch_up()?;
+        let state = self.current();
+        if !Arc::ptr_eq(&state.file, file) {
+            return Ok(false);
+        }
+        if let Some((offset, found)) = state.damage {
+            return Err(Error::WalCorrupt {
+                path: self.path.clone(),
+                offset,
+                found,
+            });
+        }
+        if state.adopted {
+            self.guard_sync(|| checkpoint::write_root(file, &state.root))?;
+            self.own_root = Some(state.root.generation);
+            let mut sound = State::clone(&state);
+            sound.adopted = false;
+            *self.state_guard() = Arc::new(sound);
+        }
+        self.transaction = Some(Transaction::new(self.current()));
+        Ok(true)
+    }
+
     /// Whether a transaction is open.
-    pub fn in_transaction(&self) -> bool { todo!() }
-    /// Puts a document.
-    pub fn put(&mut self, frame: NewFrame) -> Result<PutOutcome> { let _ = frame; todo!() }
-    /// Puts a document in the place of a visible (or pending) frame; keeps the old uri if the new frame has none.
-    pub fn update(&mut self, id: FrameId, frame: NewFrame) -> Result<PutOutcome> { let _ = (id, frame); todo!() }
-    /// Deletes a visible (or pending) frame.
-    pub fn delete(&mut self, id: FrameId) -> Result<()> { let _ = id; todo!() }
-    /// The frame under a uri as the open transaction sees it (begins one if none is open).
-    pub fn find_uri(&mut self, uri: &str) -> Result<Option<FrameId>> { let _ = uri; todo!() }
-    /// Makes the transaction durable. `None` if it changed nothing. Releases the lock.
-    pub fn commit(&mut self, options: CommitOptions) -> Result<Option<Commit>> { let _ = options; todo!() }
-    /// Forgets the transaction. Releases the lock.
-    pub fn rollback(&mut self) { todo!() }
-    /// Folds the log into segments.
-    pub fn checkpoint(&mut self) -> Result<()> { todo!() }
-    /// Checkpoint, then rebuild each index kind (and small data segments) into one segment.
-    pub fn optimize(&mut self) -> Result<()> { todo!() }
-    /// Checks a file by path. `deep` reads every byte, decodes every frame.
-    pub fn verify(path: &Path, deep: bool) -> Result<VerifyReport> { let _ = (path, deep); todo!() }
+    pub fn in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    /// Puts a document. Under a uri that exists it takes the place of the older frame, unless it says the same.
+    ///
+    /// The frame's id is permanent once it is committed; one that is rolled back may be given again.
+    ///
+    /// # Errors
+    /// [`Error::Limit`], or what [`begin`](Self::begin) can meet.
+    pub fn put(&mut self, frame: NewFrame) -> Result<PutOutcome> {
+        self.transaction()?.put(frame)
+    }
+
+    /// Puts a document in the place of a frame. It keeps the old uri if it names none.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFrame`], [`Error::Dead`], [`Error::Limit`], or what [`begin`](Self::begin) can meet.
+    pub fn update(&mut self, id: FrameId, frame: NewFrame) -> Result<PutOutcome> {
+        self.transaction()?.update(id, frame)
+    }
+
+    /// Deletes a frame. It stays in the past.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFrame`], [`Error::Dead`], or what [`begin`](Self::begin) can meet.
+    pub fn delete(&mut self, id: FrameId) -> Result<()> {
+        self.transaction()?.delete(id)
+    }
+
+    /// The frame under a uri as the open transaction sees it, its own changes included.
+    ///
+    /// # Errors
+    /// What [`begin`](Self::begin) or reading can meet.
+    pub fn find_uri(&mut self, uri: &str) -> Result<Option<FrameId>> {
+        self.transaction()?.find_uri(uri)
+    }
+
+    fn transaction(&mut self) -> Result<&mut Transaction> {
+        self.begin()?;
+        self.transaction.as_mut().ok_or_else(|| Error::Poisoned {
+            path: self.path.clone(),
+        })
+    }
+
+    /// Makes the transaction durable and gives the lock back. `None` if it changed nothing.
+    ///
+    /// # Errors
+    /// After [`Error::Limit`], or an [`Error::Io`] before anything was synced (a full disk), the transaction is
+    /// still open: commit again or roll back. After a failed sync the store answers [`Error::Poisoned`] until it is reopened.
+    pub fn commit(&mut self, options: CommitOptions) -> Result<Option<Commit>> {
+        let Some(transaction) = self.transaction.take() else {
+            return Ok(None);
+        };
+        self.check_process()?;
+        if transaction.is_empty() {
+            self.release(&transaction.state().file);
+            return Ok(None);
+        }
+        match self.write_commit(&transaction, options) {
+            Ok(state) => {
+                let commit = state.commit(state.last_commit())?;
+                let file = Arc::clone(&state.file);
+                drop(transaction);
+                *self.state_guard() = Arc::new(state);
+                self.release(&file);
+                Ok(Some(commit.into()))
+            }
+            Err(error) => {
+                if self.poisoned {
+                    self.release(&transaction.state().file);
+                } else {
+                    self.transaction = Some(transaction);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Forgets the transaction and gives the lock back.
+    pub fn rollback(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            self.release(&transaction.state().file);
+        }
+    }
+
+    /// Folds the log into segments. An open transaction is not part of it and stays open.
+    ///
+    /// # Errors
+    /// What [`begin`](Self::begin) can meet, or [`Error::Io`].
+    pub fn checkpoint(&mut self) -> Result<()> {
+        let compaction = Compaction::Tiered(self.options.checkpoint.max_segments);
+        self.fold(compaction, false)
+    }
+
+    /// Folds the log and rebuilds each index, and what data segments are small, as one segment.
+    ///
+    /// # Errors
+    /// What [`begin`](Self::begin) can meet, or [`Error::Io`].
+    pub fn optimize(&mut self) -> Result<()> {
+        self.fold(Compaction::Full, true)
+    }
+
+    fn fold(&mut self, compaction: Compaction, always: bool) -> Result<()> {
+        let was_open = self.in_transaction();
+        self.begin()?;
+        let state = self.current();
+        let lagging = self
+            .options
+            .indexes
+            .iter()
+            .any(|index| state.covered(index.kind()) < state.next_frame());
+        let result = if always || lagging || !state.tail.commits.is_empty() {
+            self.write_checkpoint(&state, None, compaction)
+                .map(|next| *self.state_guard() = Arc::new(next))
+        } else {
+            Ok(())
+        };
+        match &mut self.transaction {
+            Some(transaction) if was_open => transaction.rebase(Arc::clone(
+                &self.state.lock().unwrap_or_else(PoisonError::into_inner),
+            )),
+            _ => self.rollback(),
+        }
+        result
+    }
+
+    fn check_process(&self) -> Result<()> {
+        let owner = self.current().file.process;
+        if owner == std::process::id() {
+            return Ok(());
+        }
+        Err(Error::Forked {
+            path: self.path.clone(),
+            owner,
+        })
+    }
+
+    fn release(&self, file: &MemoryFile) {
+        // The lock also goes with the handle; there is nothing else to try.
+        let _ = file.storage.unlock();
+    }
 }
 
-/// One commit's state, pinned. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Snapshot {}
+/// Write
+impl Store {
+    /// Writes a transaction to the log, or as a checkpoint if that is due.
+    fn write_commit(&mut self, transaction: &Transaction, options: CommitOptions) -> Result<State> {
+        let state = transaction.state();
+        let batch = transaction.batch(self.options.clock.now(), options.message)?;
+        let policy = self.options.checkpoint;
+        let frames = state.tail.frames.len() + batch.frames.len();
+        let bytes = state.tail.payload_bytes + transaction.payload_bytes();
+        // A batch that is a checkpoint on its own is not encoded for the log at all.
+        let due = frames >= policy.tail_frames || bytes >= policy.tail_bytes;
+        let records = if due && transaction.payload_bytes() >= policy.tail_bytes {
+            None
+        } else {
+            Some(EncodedRecords::new(&batch))
+        };
+        let left = state.file.header.wal_len - state.tail.end;
+        let records = records.filter(|records| records.slot_bytes() <= left);
+        if due || records.is_none() {
+            let compaction = Compaction::Tiered(policy.max_segments);
+            match self.write_checkpoint(state, Some(batch.clone()), compaction) {
+                // A full disk does not stop a commit that the log has room for.
+                Err(error) if self.poisoned || records.is_none() => return Err(error),
+                Err(_) => {}
+                Ok(next) => return Ok(next),
+            }
+        }
+        match records {
+            Some(records) => self.append(state, batch, &records),
+            None => Err(Error::Poisoned {
+                path: self.path.clone(),
+            }),
+        }
+    }
 
-/// A live segment.
-#[derive(Clone, Debug)]
-pub struct Segment {
-    /// Its number.
-    pub id: SegmentId,
-    /// First frame that it covers.
-    pub first_frame: FrameId,
-    /// One past the last frame that it covers.
-    pub end_frame: FrameId,
-    /// Its body.
-    pub bytes: SegmentBytes,
+    /// Appends a batch to the log: one run of writes and one sync.
+    fn append(
+        &mut self,
+        state: &State,
+        batch: mv2_format::wal::Batch,
+        records: &EncodedRecords,
+    ) -> Result<State> {
+        let file = &state.file;
+        let wal = file.header.wal_offset.0;
+        if state.tail.last_batch.is_none() && self.own_root != Some(state.root.generation) {
+            // The root's sync may have failed unseen, and the batch overwrites the log of the root before.
+            self.guard_sync(|| checkpoint::write_root(file, &state.root))?;
+            self.own_root = Some(state.root.generation);
+        }
+        let foreign = state
+            .tail
+            .last_batch
+            .clone()
+            .filter(|_| self.own_batch != Some(state.tail.hash));
+        let (header, bytes) = records.place(&BatchPlace {
+            uuid: file.header.uuid,
+            generation: state.root.generation,
+            offset: state.tail.end,
+            previous: state.tail.hash,
+            rewrote_previous: foreign.is_some(),
+            salt: u64::from_le_bytes(random(&self.path)?),
+        });
+        let at = wal + state.tail.end;
+        let result = self.guard_sync(|| {
+            let mut start = at;
+            let mut run = Vec::new();
+            if let Some(slot) = foreign {
+                // One that was committed by another handle, whose sync may have failed unseen.
+                start = wal + slot.start;
+                run.resize((slot.end - slot.start) as usize, 0);
+                file.read(start, &mut run)?;
+            }
+            run.extend_from_slice(&bytes);
+            file.write(start, &run)?;
+            file.sync()
+        });
+        if let Err(error) = result {
+            // So that nobody takes for committed what may not be on the disk.
+            let _ = file.write(at, &[0; PAGE_BYTES]);
+            return Err(error);
+        }
+        self.own_batch = Some(header.hash);
+        let mut next = state.clone();
+        Arc::make_mut(&mut next.tail).push(batch, header.hash, header.slot_bytes());
+        Ok(next)
+    }
+
+    fn write_checkpoint(
+        &mut self,
+        state: &State,
+        batch: Option<mv2_format::wal::Batch>,
+        compaction: Compaction,
+    ) -> Result<State> {
+        match checkpoint::write(state, batch, &self.options.indexes, compaction) {
+            Ok(next) => {
+                self.own_root = Some(next.root.generation);
+                self.own_batch = None;
+                Ok(next)
+            }
+            Err(Failure::Clean(error)) => Err(error),
+            Err(Failure::Unknown(error)) => {
+                self.poisoned = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs writes that end in a sync; a failure poisons the store.
+    fn guard_sync(&mut self, run: impl FnOnce() -> Result<()>) -> Result<()> {
+        let result = run();
+        self.poisoned |= result.is_err();
+        result
+    }
 }
 
-impl Snapshot {
-    /// The commit; 0 for an empty memory.
-    pub fn commit_id(&self) -> CommitId { todo!() }
-    /// One past the last frame id.
-    pub fn end_frame(&self) -> FrameId { todo!() }
-    /// Figures.
-    pub fn stats(&self) -> Result<Stats> { todo!() }
-    /// Whether a frame is there and alive.
-    pub fn is_visible(&self, id: FrameId) -> Result<bool> { let _ = id; todo!() }
-    /// Metadata of a visible frame. `NoSuchFrame`, `Dead`.
-    pub fn meta(&self, id: FrameId) -> Result<FrameMeta> { let _ = id; todo!() }
-    /// A visible frame.
-    pub fn frame(&self, id: FrameId) -> Result<Frame> { let _ = id; todo!() }
-    /// The visible frame under a uri.
-    pub fn find_uri(&self, uri: &str) -> Result<Option<FrameId>> { let _ = uri; todo!() }
-    /// Metadata of the visible frames of a range, in order of their ids.
-    pub fn metas(&self, range: std::ops::Range<FrameId>) -> impl Iterator<Item = Result<FrameMeta>> + '_ { let _ = range; std::iter::empty() }
-    /// Commits, newest first.
-    pub fn log(&self) -> impl Iterator<Item = Result<Commit>> + '_ { std::iter::empty() }
-    /// One commit.
-    pub fn commit(&self, id: CommitId) -> Result<Commit> { let _ = id; todo!() }
-    /// What a commit changed.
-    pub fn changes(&self, id: CommitId) -> Result<Changes> { let _ = id; todo!() }
-    /// Live segments of a kind in order of their first frames.
-    pub fn segments(&self, kind: SegmentKind) -> Result<Vec<Segment>> { let _ = kind; todo!() }
-    /// Frames not yet covered by a segment of `kind` (the log's tail, and older ones if an index lags), in order.
-    pub fn uncovered(&self, kind: SegmentKind) -> Result<Vec<Arc<Frame>>> { let _ = kind; todo!() }
-    /// Dead frames of a range, sorted.
-    pub fn dead_in(&self, range: std::ops::Range<FrameId>) -> Result<Vec<FrameId>> { let _ = range; todo!() }
-    /// Changes whenever the snapshot is another one: a key for caches.
-    pub fn token(&self) -> [u8; 16] { todo!() }
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.rollback();
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.path)
+            .field("commit", &self.current().last_commit())
+            .field("in_transaction", &self.in_transaction())
+            .finish_non_exhaustive()
+    }
+}
+
+fn random<const N: usize>(path: &Path) -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Io {
+        what: "draw random bytes for",
+        path: path.to_owned(),
+        source: std::io::Error::other(error),
+    })?;
+    Ok(bytes)
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mv2_format::commits::CommitRow;
 use mv2_format::{CommitId, FrameId, IndexFactory, LineageId, Timestamp};
 
 /// Smallest write-ahead log, in bytes.
@@ -57,7 +58,10 @@ impl fmt::Debug for OpenOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenOptions")
             .field("lock_wait", &self.lock_wait)
-            .field("indexes", &self.indexes.iter().map(|i| i.kind()).collect::<Vec<_>>())
+            .field(
+                "indexes",
+                &self.indexes.iter().map(|i| i.kind()).collect::<Vec<_>>(),
+            )
             .field("checkpoint", &self.checkpoint)
             .finish_non_exhaustive()
     }
@@ -99,9 +103,7 @@ impl Clock for SystemClock {
         let now = std::time::SystemTime::now();
         let micros = match now.duration_since(std::time::UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
-            Err(before) => {
-                -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX)
-            }
+            Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX),
         };
         Timestamp(micros)
     }
@@ -193,6 +195,24 @@ pub struct Commit {
     pub deleted: u32,
     /// The message.
     pub message: Option<String>,
+}
+
+impl From<CommitRow> for Commit {
+    fn from(row: CommitRow) -> Self {
+        Self {
+            id: row.id,
+            lineage: row.lineage,
+            parent: row.parent,
+            second_parent: (row.second_parent.0 != 0).then_some(row.second_parent),
+            time: row.time,
+            wall: row.wall,
+            watermark: row.watermark,
+            added: row.added,
+            superseded: row.superseded,
+            deleted: row.deleted,
+            message: (!row.message.is_empty()).then_some(row.message),
+        }
+    }
 }
 
 /// What a commit changed, frame by frame.

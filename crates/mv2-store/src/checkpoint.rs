@@ -1,0 +1,452 @@
+//! A checkpoint folds the tail of the log, and a batch that is too large for it, into segments.
+//! `docs/format.md`, section "Checkpoint".
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use mv2_format::checksum::hash32;
+use mv2_format::commits::{self, CommitRow};
+use mv2_format::data::DataBuilder;
+use mv2_format::root::{Root, RootKind};
+use mv2_format::segment::{PAGE_BYTES, build_tables};
+use mv2_format::toc::{SegmentEntry, Toc};
+use mv2_format::tombstones::{self, Tombstone};
+use mv2_format::wal::Batch;
+use mv2_format::{
+    CommitId, FileOffset, Frame, FrameId, Generation, IndexFactory, SegmentId, SegmentKind,
+};
+
+use crate::compact::{plan, plan_all};
+use crate::error::{Error, Result};
+use crate::file::MemoryFile;
+use crate::state::{Checkpoint, State, Tail};
+
+/// Data segments are not rebuilt beyond this many bytes: copying them gains nothing.
+const DATA_CAP_BYTES: u64 = 64 << 20;
+
+/// A segment of this size or more begins at a page, a smaller one at a cache line.
+const LARGE_SEGMENT_BYTES: usize = 64 << 10;
+
+/// How thoroughly a checkpoint rebuilds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Compaction {
+    /// At most so many segments of a kind.
+    Tiered(usize),
+    /// One segment of each kind, as far as that is sensible.
+    Full,
+}
+
+impl Compaction {
+    fn plan(self, sizes: &[u64], cap: u64) -> Vec<Range<usize>> {
+        match self {
+            Self::Tiered(max) => plan(sizes, max, cap),
+            Self::Full => plan_all(sizes, cap),
+        }
+    }
+}
+
+/// Where a checkpoint failed, which decides what the writer does next.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Before any sync: nothing changed, the handle is sound.
+    Clean(Error),
+    /// In or after a sync: what is on the disk is not known.
+    Unknown(Error),
+}
+
+/// Writes a checkpoint of a state and a batch, and returns the new state.
+pub(crate) fn write(
+    state: &State,
+    batch: Option<Batch>,
+    indexes: &[Arc<dyn IndexFactory>],
+    compaction: Compaction,
+) -> Result<State, Failure> {
+    let file = &state.file;
+    let next = with_batch(state, batch);
+    let mut out = Output::new(
+        file,
+        state.root.committed_len,
+        state.checkpoint.toc.next_segment,
+    );
+    let toc = build(&next, &mut out, indexes, compaction).map_err(Failure::Clean)?;
+    let root = out.finish(&toc).map_err(Failure::Clean)?;
+    if let Err(error) = file.sync() {
+        // The footer may be whole above missing pages. Nobody adopts a page of zeros.
+        let _ = file.write(root.committed_len - PAGE_BYTES as u64, &[0; PAGE_BYTES]);
+        return Err(Failure::Unknown(error));
+    }
+    write_root(file, &root).map_err(Failure::Unknown)?;
+    Ok(State {
+        file: Arc::clone(file),
+        root,
+        adopted: false,
+        checkpoint: Arc::new(Checkpoint::new(toc, Some(&state.checkpoint))),
+        tail: Arc::new(Tail::new(&root)),
+        damage: None,
+    })
+}
+
+/// Writes a root page and syncs.
+pub(crate) fn write_root(file: &MemoryFile, root: &Root) -> Result<()> {
+    file.write(
+        Root::page_offset(root.generation).0,
+        &root.encode(RootKind::Page),
+    )?;
+    file.sync()
+}
+
+/// The bytes of a new file: header, log, and an empty checkpoint.
+pub(crate) fn empty_file(header: &mv2_format::header::Header) -> Vec<u8> {
+    let toc = Toc {
+        uuid: header.uuid,
+        generation: Generation(1),
+        next_segment: SegmentId(1),
+        ..Toc::default()
+    };
+    let start = header.wal_offset.0 + header.wal_len;
+    let (root, tail) = seal(&toc, start);
+    let mut bytes = header.encode();
+    bytes.resize(start as usize, 0);
+    let page = Root::page_offset(root.generation).0 as usize;
+    bytes[page..page + PAGE_BYTES].copy_from_slice(&root.encode(RootKind::Page));
+    bytes.extend_from_slice(&tail);
+    bytes
+}
+
+/// TOC, padding and footer for a page-aligned place in the file.
+fn seal(toc: &Toc, offset: u64) -> (Root, Vec<u8>) {
+    let mut bytes = toc.encode();
+    let toc_len = bytes.len() as u64;
+    let toc_hash = hash32(&bytes);
+    mv2_format::wire::pad_to(&mut bytes, PAGE_BYTES);
+    let root = Root {
+        uuid: toc.uuid,
+        generation: toc.generation,
+        committed_len: offset + bytes.len() as u64 + PAGE_BYTES as u64,
+        toc_offset: FileOffset(offset),
+        toc_len,
+        toc_hash,
+        last_commit: toc.last_commit,
+    };
+    bytes.extend_from_slice(&root.encode(RootKind::Footer));
+    (root, bytes)
+}
+
+/// The state as it will be, with the batch at the end of its tail.
+fn with_batch(state: &State, batch: Option<Batch>) -> State {
+    let mut next = state.clone();
+    if let Some(batch) = batch {
+        Arc::make_mut(&mut next.tail).push(batch, [0; 16], 0);
+    }
+    next
+}
+
+fn build(
+    state: &State,
+    out: &mut Output<'_>,
+    indexes: &[Arc<dyn IndexFactory>],
+    compaction: Compaction,
+) -> Result<Toc> {
+    let old = &state.checkpoint.toc;
+    let tail = &state.tail;
+    build_data(state, out, compaction)?;
+    build_commits(state, out, compaction)?;
+    build_tombstones(state, out, compaction)?;
+    let built: Vec<_> = indexes.iter().map(|index| index.kind()).collect();
+    for index in indexes {
+        build_index(state, out, index.as_ref(), compaction)?;
+    }
+    // Indexes that this build does not know stay, and are caught up by one that does.
+    for slot in &state.checkpoint.indexes {
+        if !built.contains(&slot.entry.kind) {
+            out.keep(&slot.entry);
+        }
+    }
+    let payload: u64 = tail.frames.iter().map(|frame| frame.meta.payload_len).sum();
+    let mut toc = Toc {
+        uuid: old.uuid,
+        generation: Generation(old.generation.0 + 1),
+        next_segment: out.next_segment,
+        next_frame: state.next_frame(),
+        last_commit: state.last_commit(),
+        last_time: state.last_time().unwrap_or_default(),
+        dead_frames: old.dead_frames + tail.dead.len() as u64,
+        payload_bytes: old.payload_bytes.saturating_add(payload),
+        segments: std::mem::take(&mut out.segments),
+    };
+    toc.sort();
+    Ok(toc)
+}
+
+/// What a new segment covers.
+struct Coverage {
+    kind: SegmentKind,
+    frames: Range<FrameId>,
+    commits: (CommitId, CommitId),
+    rows: u64,
+}
+
+fn build_data(state: &State, out: &mut Output<'_>, compaction: Compaction) -> Result<()> {
+    let slots = &state.checkpoint.data;
+    let tail = &state.tail.frames;
+    let mut sizes: Vec<u64> = slots.iter().map(|slot| slot.entry.body_len).collect();
+    if !tail.is_empty() {
+        sizes.push(state.tail.payload_bytes);
+    }
+    for group in compaction.plan(&sizes, DATA_CAP_BYTES) {
+        let old = &slots[group.start.min(slots.len())..group.end.min(slots.len())];
+        let with_tail = group.end > slots.len();
+        if let ([slot], false) = (old, with_tail) {
+            out.keep(&slot.entry);
+            continue;
+        }
+        let first = old.first().map_or(state.checkpoint.toc.next_frame, |slot| {
+            slot.entry.first_frame
+        });
+        let end = if with_tail {
+            state.next_frame()
+        } else {
+            old.last().map_or(first, |slot| slot.entry.end_frame)
+        };
+        let mut builder = DataBuilder::new(first);
+        let mut commits: Option<(CommitId, CommitId)> = None;
+        state.for_each_frame(first..end, &mut |frame| {
+            let commit = frame.meta.commit;
+            let (from, to) = commits.unwrap_or((commit, commit));
+            commits = Some((from.min(commit), to.max(commit)));
+            builder
+                .add(frame)
+                .map_err(|source| state.file.format(source))
+        })?;
+        let coverage = Coverage {
+            kind: SegmentKind::DATA,
+            frames: first..end,
+            commits: commits.unwrap_or_default(),
+            rows: end.0 - first.0,
+        };
+        out.write(&builder.finish(), coverage)?;
+    }
+    Ok(())
+}
+
+fn build_commits(state: &State, out: &mut Output<'_>, compaction: Compaction) -> Result<()> {
+    let slots = &state.checkpoint.commits;
+    let tail = &state.tail.commits;
+    let mut sizes: Vec<u64> = slots.iter().map(|slot| slot.entry.rows).collect();
+    if !tail.is_empty() {
+        sizes.push(tail.len() as u64);
+    }
+    for group in compaction.plan(&sizes, u64::MAX) {
+        let old = &slots[group.start.min(slots.len())..group.end.min(slots.len())];
+        let with_tail = group.end > slots.len();
+        if let ([slot], false) = (old, with_tail) {
+            out.keep(&slot.entry);
+            continue;
+        }
+        let mut rows: Vec<CommitRow> = Vec::new();
+        for slot in old {
+            let segment = state.commit_rows(slot)?;
+            for id in slot.entry.first_commit.0..=slot.entry.last_commit.0 {
+                let row = segment.get(CommitId(id));
+                rows.extend(row.map_err(|source| state.file.format(source))?);
+            }
+        }
+        if with_tail {
+            rows.extend(tail.iter().cloned());
+        }
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            continue;
+        };
+        let coverage = Coverage {
+            kind: SegmentKind::COMMITS,
+            frames: FrameId(0)..FrameId(0),
+            commits: (first.id, last.id),
+            rows: rows.len() as u64,
+        };
+        out.write(&commits::encode(&rows), coverage)?;
+    }
+    Ok(())
+}
+
+fn build_tombstones(state: &State, out: &mut Output<'_>, compaction: Compaction) -> Result<()> {
+    let mut slots = state.checkpoint.tombstones.clone();
+    // Deaths hit frames of any age, so the order of these segments is that of their commits.
+    slots.sort_by_key(|slot| slot.entry.first_commit);
+    let tail = &state.tail.dead;
+    let mut sizes: Vec<u64> = slots.iter().map(|slot| slot.entry.rows).collect();
+    if !tail.is_empty() {
+        sizes.push(tail.len() as u64);
+    }
+    for group in compaction.plan(&sizes, u64::MAX) {
+        let old = &slots[group.start.min(slots.len())..group.end.min(slots.len())];
+        let with_tail = group.end > slots.len();
+        if let ([slot], false) = (old, with_tail) {
+            out.keep(&slot.entry);
+            continue;
+        }
+        let mut rows: Vec<Tombstone> = Vec::new();
+        for slot in old {
+            let segment = state.tombstone_rows(slot)?;
+            for index in 0..segment.len() {
+                rows.push(
+                    segment
+                        .row(index)
+                        .map_err(|source| state.file.format(source))?,
+                );
+            }
+        }
+        if with_tail {
+            rows.extend(tail.values().copied());
+        }
+        let frames = rows.iter().map(|row| row.frame);
+        let commits = rows.iter().map(|row| row.commit);
+        let coverage = Coverage {
+            kind: SegmentKind::TOMBSTONES,
+            frames: frames.clone().min().unwrap_or_default()
+                ..frames.max().unwrap_or_default().next(),
+            commits: (
+                commits.clone().min().unwrap_or_default(),
+                commits.max().unwrap_or_default(),
+            ),
+            rows: rows.len() as u64,
+        };
+        out.write(&tombstones::encode(rows), coverage)?;
+    }
+    Ok(())
+}
+
+fn build_index(
+    state: &State,
+    out: &mut Output<'_>,
+    index: &dyn IndexFactory,
+    compaction: Compaction,
+) -> Result<()> {
+    let slots: Vec<_> = state.index_slots(index.kind()).collect();
+    let covered = state.covered(index.kind());
+    let end = state.next_frame();
+    let mut sizes: Vec<u64> = slots
+        .iter()
+        .map(|slot| slot.entry.end_frame.0 - slot.entry.first_frame.0)
+        .collect();
+    if covered < end {
+        sizes.push(end.0 - covered.0);
+    }
+    for group in compaction.plan(&sizes, u64::from(u32::MAX / 2)) {
+        let old = &slots[group.start.min(slots.len())..group.end.min(slots.len())];
+        let with_new = group.end > slots.len();
+        if let ([slot], false) = (old, with_new) {
+            out.keep(&slot.entry);
+            continue;
+        }
+        let first = old.first().map_or(covered, |slot| slot.entry.first_frame);
+        let last = if with_new {
+            end
+        } else {
+            old.last().map_or(first, |slot| slot.entry.end_frame)
+        };
+        // An index that cannot take a frame is left behind: it costs a feature, never data.
+        match build_index_body(state, index, first..last)? {
+            Some(body) => {
+                let coverage = Coverage {
+                    kind: index.kind(),
+                    frames: first..last,
+                    commits: Default::default(),
+                    rows: last.0 - first.0,
+                };
+                out.write(&body, coverage)?;
+            }
+            None => old.iter().for_each(|slot| out.keep(&slot.entry)),
+        }
+    }
+    Ok(())
+}
+
+/// The body of an index segment, `None` if the index refuses a frame.
+fn build_index_body(
+    state: &State,
+    index: &dyn IndexFactory,
+    frames: Range<FrameId>,
+) -> Result<Option<Vec<u8>>> {
+    let mut builder = index.builder();
+    let mut sound = true;
+    state.for_each_frame(frames, &mut |frame: &Frame| {
+        sound = sound && builder.add(frame).is_ok();
+        Ok(())
+    })?;
+    Ok(if sound { builder.finish().ok() } else { None })
+}
+
+/// Appends segments behind the committed part of a file.
+struct Output<'a> {
+    file: &'a MemoryFile,
+    at: u64,
+    next_segment: SegmentId,
+    segments: Vec<SegmentEntry>,
+}
+
+impl<'a> Output<'a> {
+    fn new(file: &'a MemoryFile, committed_len: u64, next_segment: SegmentId) -> Self {
+        Self {
+            file,
+            at: committed_len,
+            next_segment,
+            segments: Vec::new(),
+        }
+    }
+
+    /// Takes a live segment over.
+    fn keep(&mut self, entry: &SegmentEntry) {
+        self.segments.push(entry.clone());
+    }
+
+    fn write(&mut self, body: &[u8], coverage: Coverage) -> Result<()> {
+        let align = if body.len() >= LARGE_SEGMENT_BYTES {
+            PAGE_BYTES as u64
+        } else {
+            64
+        };
+        self.pad(align)?;
+        let (tables, summary_crc) = build_tables(body);
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(body).update(&tables);
+        self.segments.push(SegmentEntry {
+            kind: coverage.kind,
+            optional: coverage.kind >= SegmentKind::LEX,
+            summary_crc,
+            id: self.next_segment,
+            offset: FileOffset(self.at),
+            body_len: body.len() as u64,
+            hash: hasher.finalize().into(),
+            first_frame: coverage.frames.start,
+            end_frame: coverage.frames.end,
+            first_commit: coverage.commits.0,
+            last_commit: coverage.commits.1,
+            rows: coverage.rows,
+        });
+        self.next_segment.0 += 1;
+        self.append(body)?;
+        self.append(&tables)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write(self.at, bytes)?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn pad(&mut self, align: u64) -> Result<()> {
+        let padding = self.at.next_multiple_of(align) - self.at;
+        if padding > 0 {
+            self.append(&vec![0; padding as usize])?;
+        }
+        Ok(())
+    }
+
+    /// Writes TOC and footer.
+    fn finish(mut self, toc: &Toc) -> Result<Root> {
+        self.pad(PAGE_BYTES as u64)?;
+        let (root, bytes) = seal(toc, self.at);
+        self.append(&bytes)?;
+        Ok(root)
+    }
+}

@@ -1,0 +1,298 @@
+//! Reading: one commit's state, pinned.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use mv2_format::data::Cursor;
+use mv2_format::{CommitId, Frame, FrameId, FrameMeta, SegmentBytes, SegmentId, SegmentKind};
+
+use crate::error::{Error, Result};
+use crate::state::State;
+use crate::types::{Changes, Commit, Stats};
+
+/// One commit's state, pinned. Cheap to clone; stays as it is whatever is committed later.
+#[derive(Clone)]
+pub struct Snapshot {
+    state: Arc<State>,
+    /// Where the ids of the store's open transaction end.
+    pending_end: Option<FrameId>,
+}
+
+/// A live index segment.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// Its number.
+    pub id: SegmentId,
+    /// The first frame that it covers.
+    pub first_frame: FrameId,
+    /// One past the last frame that it covers.
+    pub end_frame: FrameId,
+    /// Its body.
+    pub bytes: SegmentBytes,
+}
+
+impl Snapshot {
+    pub(crate) fn new(state: Arc<State>, pending_end: Option<FrameId>) -> Self {
+        Self { state, pending_end }
+    }
+
+    /// The commit; 0 for an empty memory.
+    pub fn commit_id(&self) -> CommitId {
+        self.state.last_commit()
+    }
+
+    /// One past the last frame id.
+    pub fn end_frame(&self) -> FrameId {
+        self.state.next_frame()
+    }
+
+    /// Another value for each other snapshot of a file: a key for caches.
+    pub fn token(&self) -> [u8; 16] {
+        self.state.tail.hash
+    }
+
+    /// Figures.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn stats(&self) -> Result<Stats> {
+        let state = &self.state;
+        let toc = &state.checkpoint.toc;
+        let tail = &state.tail;
+        let dead = toc.dead_frames + tail.dead.len() as u64;
+        let mut stats = Stats {
+            frames: self.end_frame().0.saturating_sub(dead),
+            frames_total: self.end_frame().0,
+            commits: self.commit_id().0,
+            payload_bytes: toc.payload_bytes.saturating_add(tail.payload_bytes),
+            file_bytes: state.file.len()?,
+            wal_bytes: state.file.header.wal_len,
+            wal_used_bytes: tail.end,
+            tail_frames: tail.frames.len() as u64,
+            ..Stats::default()
+        };
+        let segments: u64 = toc
+            .segments
+            .iter()
+            .map(|entry| {
+                *stats.segments.entry(entry.kind.name()).or_default() += 1;
+                entry.extent_len()
+            })
+            .sum();
+        let fixed = state.file.header.wal_offset.0 + stats.wal_bytes;
+        let toc_and_footer = state.root.committed_len - state.root.toc_offset.0;
+        stats.live_bytes = fixed + segments + toc_and_footer;
+        stats.dead_bytes = stats.file_bytes.saturating_sub(stats.live_bytes);
+        Ok(stats)
+    }
+}
+
+/// Frames
+impl Snapshot {
+    /// Whether a frame is there and alive.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Format`].
+    pub fn is_visible(&self, id: FrameId) -> Result<bool> {
+        Ok(id < self.end_frame() && self.state.tombstone(id)?.is_none())
+    }
+
+    /// Metadata of a visible frame.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFrame`], [`Error::NotCommitted`] or [`Error::Dead`] if it is not visible, [`Error::Io`] or [`Error::Format`].
+    pub fn meta(&self, id: FrameId) -> Result<FrameMeta> {
+        self.check_visible(id)?;
+        self.state.meta(id)
+    }
+
+    /// A visible frame.
+    ///
+    /// # Errors
+    /// As for [`meta`](Self::meta).
+    pub fn frame(&self, id: FrameId) -> Result<Frame> {
+        self.check_visible(id)?;
+        Ok(Arc::unwrap_or_clone(self.state.frame(id)?))
+    }
+
+    /// Payload of a visible frame.
+    ///
+    /// # Errors
+    /// As for [`meta`](Self::meta).
+    pub fn payload(&self, id: FrameId) -> Result<Vec<u8>> {
+        self.check_visible(id)?;
+        self.state.payload(id)
+    }
+
+    /// The visible frame under a uri.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Format`].
+    pub fn find_uri(&self, uri: &str) -> Result<Option<FrameId>> {
+        self.state.find_uri(uri)
+    }
+
+    /// Metadata of the visible frames of a range, in order of their ids.
+    pub fn metas(&self, range: Range<FrameId>) -> impl Iterator<Item = Result<FrameMeta>> + '_ {
+        let end = range.end.min(self.end_frame());
+        let mut cursor: Option<(Range<FrameId>, Cursor<'_>)> = None;
+        (range.start.0..end.0)
+            .map(FrameId)
+            .filter_map(move |id| match self.is_visible(id) {
+                Ok(true) => Some(self.meta_at(id, &mut cursor)),
+                Ok(false) => None,
+                Err(error) => Some(Err(error)),
+            })
+    }
+
+    fn meta_at<'a>(
+        &'a self,
+        id: FrameId,
+        cursor: &mut Option<(Range<FrameId>, Cursor<'a>)>,
+    ) -> Result<FrameMeta> {
+        if cursor
+            .as_ref()
+            .is_none_or(|(range, _)| !range.contains(&id))
+        {
+            let slots = &self.state.checkpoint.data;
+            let slot = slots.get(slots.partition_point(|slot| slot.entry.end_frame <= id));
+            let Some(slot) = slot else {
+                return self.state.meta(id);
+            };
+            let range = slot.entry.first_frame..slot.entry.end_frame;
+            *cursor = Some((range, self.state.data(slot)?.cursor()));
+        }
+        match cursor {
+            Some((_, cursor)) => cursor
+                .meta(id)
+                .map_err(|source| self.state.file.format(source)),
+            None => self.state.meta(id),
+        }
+    }
+
+    /// Dead frames of a range, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Format`].
+    pub fn dead_in(&self, range: Range<FrameId>) -> Result<Vec<FrameId>> {
+        let rows = self.state.tombstones(range)?;
+        let mut frames: Vec<_> = rows.iter().map(|row| row.frame).collect();
+        frames.dedup();
+        Ok(frames)
+    }
+
+    fn check_visible(&self, id: FrameId) -> Result<()> {
+        let end = self.end_frame();
+        if id >= end {
+            return Err(match self.pending_end {
+                Some(pending_end) if id < pending_end => Error::NotCommitted { frame: id },
+                _ => Error::NoSuchFrame { frame: id, end },
+            });
+        }
+        match self.state.tombstone(id)? {
+            Some(row) => Err(Error::Dead {
+                frame: id,
+                by: row.by,
+                commit: row.commit,
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Commits
+impl Snapshot {
+    /// Commits, newest first.
+    pub fn log(&self) -> impl Iterator<Item = Result<Commit>> + '_ {
+        (1..=self.commit_id().0)
+            .rev()
+            .map(|id| self.commit(CommitId(id)))
+    }
+
+    /// One commit.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCommit`], [`Error::Io`] or [`Error::Format`].
+    pub fn commit(&self, id: CommitId) -> Result<Commit> {
+        self.state.commit(id).map(Commit::from)
+    }
+
+    /// What a commit changed.
+    ///
+    /// # Errors
+    /// As for [`commit`](Self::commit).
+    pub fn changes(&self, id: CommitId) -> Result<Changes> {
+        let commit = self.state.commit(id)?;
+        let first = match id.0 {
+            1 => FrameId(0),
+            _ => self.state.commit(CommitId(id.0 - 1))?.watermark,
+        };
+        let mut changes = Changes::default();
+        let rows = self.state.tombstones(FrameId(0)..commit.watermark)?;
+        for row in rows.into_iter().filter(|row| row.commit == id) {
+            match row.by {
+                Some(by) => changes.superseded.push((row.frame, by)),
+                None => changes.deleted.push(row.frame),
+            }
+        }
+        changes.added = (first.0..commit.watermark.0)
+            .map(FrameId)
+            .filter(|frame| changes.superseded.iter().all(|(_, by)| by != frame))
+            .collect();
+        Ok(changes)
+    }
+}
+
+/// Indexes
+impl Snapshot {
+    /// The index segments of a kind, in order of their frames. They cover frames from 0 on without a gap.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Format`].
+    pub fn segments(&self, kind: SegmentKind) -> Result<Vec<Segment>> {
+        self.state
+            .index_slots(kind)
+            .map(|slot| {
+                Ok(Segment {
+                    id: slot.entry.id,
+                    first_frame: slot.entry.first_frame,
+                    end_frame: slot.entry.end_frame,
+                    bytes: self.state.index_bytes(slot)?.clone(),
+                })
+            })
+            .collect()
+    }
+
+    /// The frames that no segment of a kind covers, dead ones included, in order: the log's tail, and older ones if the
+    /// index lags behind.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Format`].
+    pub fn uncovered(&self, kind: SegmentKind) -> Result<Vec<Arc<Frame>>> {
+        let tail = &self.state.tail.frames;
+        let tail_start = tail.first().map_or(self.end_frame(), |frame| frame.meta.id);
+        let covered = self.state.covered(kind);
+        let mut frames = Vec::new();
+        self.state
+            .for_each_frame(covered..tail_start, &mut |frame| {
+                frames.push(Arc::new(frame.clone()));
+                Ok(())
+            })?;
+        frames.extend(
+            tail.iter()
+                .filter(|frame| frame.meta.id >= covered)
+                .cloned(),
+        );
+        Ok(frames)
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("path", &self.state.file.path)
+            .field("commit", &self.commit_id())
+            .field("end_frame", &self.end_frame())
+            .finish_non_exhaustive()
+    }
+}

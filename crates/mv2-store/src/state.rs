@@ -1,0 +1,412 @@
+//! One commit's state of a file: the segments of a checkpoint and the tail of the log behind it.
+//! Immutable once it is shared; readers hold it by `Arc`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use mv2_format::commits::{CommitRow, CommitSegment};
+use mv2_format::data::DataSegment;
+use mv2_format::root::Root;
+use mv2_format::toc::{SegmentEntry, Toc};
+use mv2_format::tombstones::{Tombstone, TombstoneSegment};
+use mv2_format::wal::Batch;
+use mv2_format::{CommitId, Frame, FrameId, FrameMeta, SegmentBytes, SegmentKind, Timestamp};
+
+use crate::error::{Error, Result};
+use crate::file::MemoryFile;
+
+/// What a file holds at a commit.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) file: Arc<MemoryFile>,
+    pub(crate) root: Root,
+    /// Whether the root was taken from the footer, because no root page says so yet.
+    pub(crate) adopted: bool,
+    pub(crate) checkpoint: Arc<Checkpoint>,
+    pub(crate) tail: Arc<Tail>,
+    /// Damage in the log: its offset in the file, and a commit that lies behind it.
+    pub(crate) damage: Option<(u64, CommitId)>,
+}
+
+/// The segments of a checkpoint.
+pub(crate) struct Checkpoint {
+    pub(crate) toc: Toc,
+    pub(crate) data: Vec<Arc<Slot<DataSegment>>>,
+    pub(crate) commits: Vec<Arc<Slot<CommitSegment>>>,
+    pub(crate) tombstones: Vec<Arc<Slot<TombstoneSegment>>>,
+    /// All kinds of index.
+    pub(crate) indexes: Vec<Arc<Slot<SegmentBytes>>>,
+}
+
+/// A live segment, opened when it is first needed.
+pub(crate) struct Slot<T> {
+    pub(crate) entry: SegmentEntry,
+    opened: OnceLock<T>,
+}
+
+/// Commits that are in the log and in no segment yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tail {
+    /// Where the next batch goes, from the start of the log.
+    pub(crate) end: u64,
+    /// What the next batch names as its predecessor.
+    pub(crate) hash: [u8; 16],
+    /// Where the newest batch is, from the start of the log, if there is one.
+    pub(crate) last_batch: Option<Range<u64>>,
+    pub(crate) frames: Vec<Arc<Frame>>,
+    pub(crate) commits: Vec<CommitRow>,
+    pub(crate) dead: BTreeMap<FrameId, Tombstone>,
+    /// Frames of the tail by uri, oldest first.
+    pub(crate) uris: HashMap<String, Vec<FrameId>>,
+    pub(crate) payload_bytes: u64,
+}
+
+impl<T: Clone> Slot<T> {
+    pub(crate) fn new(entry: SegmentEntry) -> Arc<Self> {
+        Arc::new(Self {
+            entry,
+            opened: OnceLock::new(),
+        })
+    }
+
+    fn get(
+        &self,
+        file: &MemoryFile,
+        open: impl FnOnce(SegmentBytes) -> mv2_format::Result<T>,
+    ) -> Result<&T> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let entry = &self.entry;
+        let owner = file
+            .storage
+            .map(entry.offset.0, entry.extent_len() as usize)
+            .map_err(|source| file.io("map", source))?;
+        let opened = SegmentBytes::open(owner, entry.body_len, entry.summary_crc, entry.offset)
+            .and_then(open)
+            .map_err(|source| file.format(source))?;
+        // Another thread may have been faster; both opened the same bytes.
+        Ok(self.opened.get_or_init(|| opened))
+    }
+}
+
+/// Carries over what the state before has opened already.
+fn slots<T: Clone>(
+    toc: &Toc,
+    kinds: impl Fn(SegmentKind) -> bool,
+    before: &[Arc<Slot<T>>],
+) -> Vec<Arc<Slot<T>>> {
+    toc.segments
+        .iter()
+        .filter(|entry| kinds(entry.kind))
+        .map(|entry| {
+            let known = before.iter().find(|slot| slot.entry == *entry);
+            known.map_or_else(|| Slot::new(entry.clone()), Arc::clone)
+        })
+        .collect()
+}
+
+impl Checkpoint {
+    /// The segments of a TOC. Nothing is read; segments that were open in `before` stay open.
+    pub(crate) fn new(toc: Toc, before: Option<&Self>) -> Self {
+        let (data, commits, tombstones, indexes) = match before {
+            Some(before) => (
+                &before.data[..],
+                &before.commits[..],
+                &before.tombstones[..],
+                &before.indexes[..],
+            ),
+            None => Default::default(),
+        };
+        Self {
+            data: slots(&toc, |kind| kind == SegmentKind::DATA, data),
+            commits: slots(&toc, |kind| kind == SegmentKind::COMMITS, commits),
+            tombstones: slots(&toc, |kind| kind == SegmentKind::TOMBSTONES, tombstones),
+            indexes: slots(&toc, |kind| kind >= SegmentKind::LEX, indexes),
+            toc,
+        }
+    }
+}
+
+impl Tail {
+    /// An empty tail of a root.
+    pub(crate) fn new(root: &Root) -> Self {
+        Self {
+            hash: root.wal_seed(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes in a batch that stands at `self.end`.
+    pub(crate) fn push(&mut self, batch: Batch, hash: [u8; 16], slot_bytes: u64) {
+        for frame in batch.frames {
+            self.payload_bytes += frame.meta.payload_len;
+            if let Some(uri) = &frame.meta.uri {
+                self.uris
+                    .entry(uri.clone())
+                    .or_default()
+                    .push(frame.meta.id);
+            }
+            self.frames.push(Arc::new(frame));
+        }
+        for tombstone in batch.tombstones {
+            self.dead.insert(tombstone.frame, tombstone);
+        }
+        self.commits.push(batch.commit);
+        self.last_batch = Some(self.end..self.end + slot_bytes);
+        self.end += slot_bytes;
+        self.hash = hash;
+    }
+}
+
+/// Commits
+impl State {
+    /// The newest commit; 0 for an empty memory.
+    pub(crate) fn last_commit(&self) -> CommitId {
+        self.tail
+            .commits
+            .last()
+            .map_or(self.root.last_commit, |commit| commit.id)
+    }
+
+    /// Its time.
+    pub(crate) fn last_time(&self) -> Option<Timestamp> {
+        match self.tail.commits.last() {
+            Some(commit) => Some(commit.time),
+            None => (self.root.last_commit.0 > 0).then_some(self.checkpoint.toc.last_time),
+        }
+    }
+
+    /// The id that the next frame gets.
+    pub(crate) fn next_frame(&self) -> FrameId {
+        self.tail
+            .commits
+            .last()
+            .map_or(self.checkpoint.toc.next_frame, |commit| commit.watermark)
+    }
+
+    /// A commit by its id.
+    pub(crate) fn commit(&self, id: CommitId) -> Result<CommitRow> {
+        let newest = self.last_commit();
+        if id.0 == 0 || id > newest {
+            return Err(Error::NoSuchCommit { commit: id, newest });
+        }
+        if let Some(first) = self.tail.commits.first() {
+            if id >= first.id {
+                return Ok(self.tail.commits[(id.0 - first.id.0) as usize].clone());
+            }
+        }
+        for slot in &self.checkpoint.commits {
+            if (slot.entry.first_commit..=slot.entry.last_commit).contains(&id) {
+                let segment = slot.get(&self.file, CommitSegment::open)?;
+                let row = segment.get(id).map_err(|source| self.file.format(source))?;
+                if let Some(row) = row {
+                    return Ok(row);
+                }
+            }
+        }
+        Err(Error::NoSuchCommit { commit: id, newest })
+    }
+}
+
+/// Frames
+impl State {
+    /// A frame's tombstone, if it has one.
+    pub(crate) fn tombstone(&self, id: FrameId) -> Result<Option<Tombstone>> {
+        if let Some(tombstone) = self.tail.dead.get(&id) {
+            return Ok(Some(*tombstone));
+        }
+        for slot in &self.checkpoint.tombstones {
+            if (slot.entry.first_frame..slot.entry.end_frame).contains(&id) {
+                let segment = slot.get(&self.file, TombstoneSegment::open)?;
+                let found = segment.find(id);
+                if let Some(found) = found.map_err(|source| self.file.format(source))? {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The tombstones of a range of frames, by frame.
+    pub(crate) fn tombstones(&self, frames: Range<FrameId>) -> Result<Vec<Tombstone>> {
+        let mut rows: Vec<_> = self
+            .tail
+            .dead
+            .range(frames.clone())
+            .map(|(_, tombstone)| *tombstone)
+            .collect();
+        for slot in &self.checkpoint.tombstones {
+            if slot.entry.first_frame < frames.end && frames.start < slot.entry.end_frame {
+                let segment = slot.get(&self.file, TombstoneSegment::open)?;
+                for row in segment.range(frames.clone()) {
+                    rows.push(row.map_err(|source| self.file.format(source))?);
+                }
+            }
+        }
+        rows.sort_unstable();
+        Ok(rows)
+    }
+
+    /// Metadata of a frame, dead or alive.
+    pub(crate) fn meta(&self, id: FrameId) -> Result<FrameMeta> {
+        match self.locate(id)? {
+            Location::Tail(frame) => Ok(frame.meta.clone()),
+            Location::Segment(segment) => {
+                segment.meta(id).map_err(|source| self.file.format(source))
+            }
+        }
+    }
+
+    /// Payload of a frame, dead or alive.
+    pub(crate) fn payload(&self, id: FrameId) -> Result<Vec<u8>> {
+        match self.locate(id)? {
+            Location::Tail(frame) => Ok(frame.payload.clone()),
+            Location::Segment(segment) => segment
+                .payload(id)
+                .map_err(|source| self.file.format(source)),
+        }
+    }
+
+    /// A frame, dead or alive.
+    pub(crate) fn frame(&self, id: FrameId) -> Result<Arc<Frame>> {
+        match self.locate(id)? {
+            Location::Tail(frame) => Ok(Arc::clone(frame)),
+            Location::Segment(segment) => segment
+                .frame(id)
+                .map(Arc::new)
+                .map_err(|source| self.file.format(source)),
+        }
+    }
+
+    /// Calls `each` with the frames of a range, dead or alive, in order.
+    pub(crate) fn for_each_frame(
+        &self,
+        range: Range<FrameId>,
+        each: &mut dyn FnMut(&Frame) -> Result<()>,
+    ) -> Result<()> {
+        for slot in &self.checkpoint.data {
+            let start = range.start.max(slot.entry.first_frame);
+            let end = range.end.min(slot.entry.end_frame);
+            if start >= end {
+                continue;
+            }
+            let mut cursor = self.data(slot)?.cursor();
+            for id in start.0..end.0 {
+                let frame = cursor.frame(FrameId(id));
+                each(&frame.map_err(|source| self.file.format(source))?)?;
+            }
+        }
+        for frame in &self.tail.frames {
+            if range.contains(&frame.meta.id) {
+                each(frame)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest frame under a uri that is alive.
+    pub(crate) fn find_uri(&self, uri: &str) -> Result<Option<FrameId>> {
+        for id in self.tail.uris.get(uri).into_iter().flatten().rev() {
+            if self.tombstone(*id)?.is_none() {
+                return Ok(Some(*id));
+            }
+        }
+        for slot in self.checkpoint.data.iter().rev() {
+            let found = self.data(slot)?.find_uri(uri);
+            for id in found.map_err(|source| self.file.format(source))? {
+                if self.tombstone(id)?.is_none() {
+                    return Ok(Some(id));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn data<'a>(&self, slot: &'a Slot<DataSegment>) -> Result<&'a DataSegment> {
+        let entry = &slot.entry;
+        slot.get(&self.file, |bytes| {
+            let segment = DataSegment::open(&bytes)?;
+            if segment.first_frame() != entry.first_frame || segment.end_frame() != entry.end_frame
+            {
+                return Err(mv2_format::Error::invalid(
+                    "data segment",
+                    format!("frames {}..{}", entry.first_frame, entry.end_frame),
+                    format!("{}..{}", segment.first_frame(), segment.end_frame()),
+                ));
+            }
+            Ok(segment)
+        })
+    }
+
+    fn locate(&self, id: FrameId) -> Result<Location<'_>> {
+        let end = self.next_frame();
+        if id >= end {
+            return Err(Error::NoSuchFrame { frame: id, end });
+        }
+        if let Some(first) = self.tail.frames.first() {
+            if id >= first.meta.id {
+                return Ok(Location::Tail(
+                    &self.tail.frames[(id.0 - first.meta.id.0) as usize],
+                ));
+            }
+        }
+        let data = &self.checkpoint.data;
+        let index = data.partition_point(|slot| slot.entry.end_frame <= id);
+        match data.get(index) {
+            Some(slot) => Ok(Location::Segment(self.data(slot)?)),
+            None => Err(Error::NoSuchFrame { frame: id, end }),
+        }
+    }
+}
+
+/// Segments
+impl State {
+    /// The index segments of a kind that cover frames from 0 on without a gap.
+    pub(crate) fn index_slots(
+        &self,
+        kind: SegmentKind,
+    ) -> impl Iterator<Item = &Arc<Slot<SegmentBytes>>> {
+        let mut next = FrameId(0);
+        self.checkpoint
+            .indexes
+            .iter()
+            .filter(move |slot| slot.entry.kind == kind)
+            .take_while(move |slot| {
+                let follows = slot.entry.first_frame == next;
+                next = slot.entry.end_frame;
+                follows
+            })
+    }
+
+    /// Frames from 0 up to this one are covered by index segments of a kind.
+    pub(crate) fn covered(&self, kind: SegmentKind) -> FrameId {
+        self.index_slots(kind)
+            .last()
+            .map_or(FrameId(0), |slot| slot.entry.end_frame)
+    }
+
+    pub(crate) fn index_bytes<'a>(&self, slot: &'a Slot<SegmentBytes>) -> Result<&'a SegmentBytes> {
+        slot.get(&self.file, Ok)
+    }
+
+    pub(crate) fn commit_rows<'a>(
+        &self,
+        slot: &'a Slot<CommitSegment>,
+    ) -> Result<&'a CommitSegment> {
+        slot.get(&self.file, CommitSegment::open)
+    }
+
+    pub(crate) fn tombstone_rows<'a>(
+        &self,
+        slot: &'a Slot<TombstoneSegment>,
+    ) -> Result<&'a TombstoneSegment> {
+        slot.get(&self.file, TombstoneSegment::open)
+    }
+}
+
+enum Location<'a> {
+    Tail(&'a Arc<Frame>),
+    Segment(&'a DataSegment),
+}

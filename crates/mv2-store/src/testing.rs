@@ -1,0 +1,1 @@
+//! Storage that counts, and storage that lies and crashes.

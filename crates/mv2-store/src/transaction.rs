@@ -1,0 +1,300 @@
+//! What a writer has changed and not committed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use mv2_format::commits::{self, CommitRow, MAX_MESSAGE_BYTES};
+use mv2_format::frame::content_hash;
+use mv2_format::tombstones::Tombstone;
+use mv2_format::wal::Batch;
+use mv2_format::{CommitId, Frame, FrameId, FrameMeta, LineageId, Timestamp};
+
+use crate::error::{Error, Result};
+use crate::state::State;
+use crate::types::{NewFrame, PutOutcome, PutStatus};
+
+/// An open transaction.
+pub(crate) struct Transaction {
+    /// What was committed when it began.
+    state: Arc<State>,
+    /// New frames; the ids continue those of the state.
+    frames: Vec<Pending>,
+    /// Deaths, with what took the frame's place.
+    dead: BTreeMap<FrameId, Option<FrameId>>,
+    /// The newest new frame under a uri.
+    uris: HashMap<String, FrameId>,
+    payload_bytes: u64,
+    added: u32,
+    superseded: u32,
+    deleted: u32,
+}
+
+struct Pending {
+    meta: FrameMeta,
+    payload: Vec<u8>,
+    /// Event time is the commit's.
+    timeless: bool,
+}
+
+impl Transaction {
+    pub(crate) fn new(state: Arc<State>) -> Self {
+        Self {
+            state,
+            frames: Vec::new(),
+            dead: BTreeMap::new(),
+            uris: HashMap::new(),
+            payload_bytes: 0,
+            added: 0,
+            superseded: 0,
+            deleted: 0,
+        }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Goes on from a state that holds the same commits in other segments.
+    pub(crate) fn rebase(&mut self, state: Arc<State>) {
+        self.state = state;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.dead.is_empty()
+    }
+
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        self.payload_bytes
+    }
+
+    /// The id that the next frame gets.
+    pub(crate) fn next_frame(&self) -> FrameId {
+        FrameId(self.state.next_frame().0 + self.frames.len() as u64)
+    }
+
+    pub(crate) fn put(&mut self, frame: NewFrame) -> Result<PutOutcome> {
+        let pending = Pending::new(frame)?;
+        let older = match &pending.meta.uri {
+            Some(uri) => self.find_uri(uri)?,
+            None => None,
+        };
+        self.place(pending, older.into_iter().collect())
+    }
+
+    pub(crate) fn update(&mut self, id: FrameId, frame: NewFrame) -> Result<PutOutcome> {
+        let mut pending = Pending::new(frame)?;
+        self.check_alive(id)?;
+        let old_uri = self.meta(id)?.uri;
+        let mut older = vec![id];
+        match &pending.meta.uri {
+            None => pending.meta.uri = old_uri,
+            // Under its new name there may be another frame, whose place it takes as well.
+            Some(uri) if old_uri.as_ref() != Some(uri) => older.extend(self.find_uri(uri)?),
+            Some(_) => {}
+        }
+        self.place(pending, older)
+    }
+
+    pub(crate) fn delete(&mut self, id: FrameId) -> Result<()> {
+        self.check_alive(id)?;
+        self.dead.insert(id, None);
+        self.deleted += 1;
+        Ok(())
+    }
+
+    pub(crate) fn find_uri(&self, uri: &str) -> Result<Option<FrameId>> {
+        let found = match self.uris.get(uri) {
+            Some(id) => Some(*id),
+            None => self.state.find_uri(uri)?,
+        };
+        Ok(found.filter(|id| !self.dead.contains_key(id)))
+    }
+
+    /// Puts a frame in the place of others, unless the one that it replaces says the same.
+    fn place(&mut self, mut pending: Pending, older: Vec<FrameId>) -> Result<PutOutcome> {
+        if let [old] = older[..] {
+            if self.meta(old)?.same_content(&pending.meta) {
+                return Ok(PutOutcome {
+                    frame: old,
+                    status: PutStatus::Unchanged,
+                    superseded: None,
+                    deduplicated: false,
+                });
+            }
+        }
+        let id = self.next_frame();
+        pending.meta.id = id;
+        for old in &older {
+            self.dead.insert(*old, Some(id));
+        }
+        if older.is_empty() {
+            self.added += 1;
+        } else {
+            self.superseded += older.len() as u32;
+        }
+        if let Some(uri) = &pending.meta.uri {
+            self.uris.insert(uri.clone(), id);
+        }
+        self.payload_bytes += pending.meta.payload_len;
+        self.frames.push(pending);
+        Ok(PutOutcome {
+            frame: id,
+            status: if older.is_empty() {
+                PutStatus::Added
+            } else {
+                PutStatus::Superseded
+            },
+            superseded: older.first().copied(),
+            deduplicated: false,
+        })
+    }
+
+    fn check_alive(&self, id: FrameId) -> Result<()> {
+        let end = self.next_frame();
+        if id >= end {
+            return Err(Error::NoSuchFrame { frame: id, end });
+        }
+        let death = match self.dead.get(&id) {
+            Some(by) => Some((*by, CommitId(self.state.last_commit().0 + 1))),
+            None => self.state.tombstone(id)?.map(|row| (row.by, row.commit)),
+        };
+        match death {
+            Some((by, commit)) => Err(Error::Dead {
+                frame: id,
+                by,
+                commit,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn meta(&self, id: FrameId) -> Result<FrameMeta> {
+        match id.0.checked_sub(self.state.next_frame().0) {
+            Some(index) => match self.frames.get(index as usize) {
+                Some(pending) => Ok(pending.meta.clone()),
+                None => Err(Error::NoSuchFrame {
+                    frame: id,
+                    end: self.next_frame(),
+                }),
+            },
+            None => self.state.meta(id),
+        }
+    }
+
+    /// What a commit at this moment writes.
+    pub(crate) fn batch(&self, wall: Timestamp, message: Option<String>) -> Result<Batch> {
+        let message = message.unwrap_or_default();
+        if message.len() > MAX_MESSAGE_BYTES {
+            return Err(Error::Limit(mv2_format::Error::TooLarge {
+                what: "commit message",
+                len: message.len() as u64,
+                limit: MAX_MESSAGE_BYTES as u64,
+            }));
+        }
+        let parent = self.state.last_commit();
+        let id = CommitId(parent.0 + 1);
+        let lineage = LineageId(0);
+        // Strictly increasing, also where the clock fell back.
+        let time = match self.state.last_time() {
+            Some(last) => wall.max(Timestamp(last.0.saturating_add(1))),
+            None => wall,
+        };
+        let (jump, depth) = self.ancestry(parent)?;
+        let commit = CommitRow {
+            id,
+            lineage,
+            parent,
+            second_parent: CommitId(0),
+            jump,
+            depth,
+            time,
+            wall,
+            watermark: self.next_frame(),
+            added: self.added,
+            superseded: self.superseded,
+            deleted: self.deleted,
+            message,
+        };
+        let frames = self.frames.iter().map(|pending| Frame {
+            meta: FrameMeta {
+                commit: id,
+                lineage,
+                timestamp: if pending.timeless {
+                    time
+                } else {
+                    pending.meta.timestamp
+                },
+                ..pending.meta.clone()
+            },
+            payload: pending.payload.clone(),
+        });
+        let tombstones = self.dead.iter().map(|(frame, by)| Tombstone {
+            frame: *frame,
+            commit: id,
+            by: *by,
+            lineage,
+        });
+        Ok(Batch {
+            frames: frames.collect(),
+            tombstones: tombstones.collect(),
+            commit,
+        })
+    }
+
+    /// Jump pointer and depth of a commit whose parent this is.
+    fn ancestry(&self, parent: CommitId) -> Result<(CommitId, u64)> {
+        let place = |id: CommitId| -> Result<(CommitId, u64, CommitId)> {
+            if id.0 == 0 {
+                return Ok((id, 0, id));
+            }
+            let row = self.state.commit(id)?;
+            Ok((id, row.depth, row.jump))
+        };
+        let (_, depth, jump) = place(parent)?;
+        let (_, jump_depth, second) = place(jump)?;
+        let (_, second_depth, _) = place(second)?;
+        let jump = commits::jump((parent, depth), (jump, jump_depth), (second, second_depth));
+        Ok((jump, depth + 1))
+    }
+}
+
+impl Pending {
+    /// Normalises a new frame and checks its limits.
+    fn new(frame: NewFrame) -> Result<Self> {
+        let tags: BTreeMap<String, String> = frame.tags.into_iter().collect();
+        let mut labels: Vec<String> = Vec::with_capacity(frame.labels.len());
+        for label in frame.labels {
+            if !labels.contains(&label) {
+                labels.push(label);
+            }
+        }
+        let meta = FrameMeta {
+            timestamp: frame.timestamp.unwrap_or_default(),
+            uri: frame.uri,
+            title: frame.title,
+            kind: frame.kind,
+            track: frame.track,
+            tags: tags.into_iter().collect(),
+            labels,
+            metadata: frame.metadata,
+            search_text: frame.search_text,
+            is_text: frame.is_text,
+            content_hash: content_hash(&frame.payload),
+            payload_len: frame.payload.len() as u64,
+            ..FrameMeta::default()
+        };
+        meta.check_limits().map_err(Error::Limit)?;
+        if meta.is_text && std::str::from_utf8(&frame.payload).is_err() {
+            return Err(Error::Limit(mv2_format::Error::invalid(
+                "text of a frame",
+                "UTF-8",
+                "other bytes",
+            )));
+        }
+        Ok(Self {
+            meta,
+            payload: frame.payload,
+            timeless: frame.timestamp.is_none(),
+        })
+    }
+}

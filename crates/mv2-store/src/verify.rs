@@ -1,0 +1,239 @@
+//! Checking a file without trusting it.
+
+use std::path::Path;
+
+use mv2_format::checksum::hash32;
+use mv2_format::commits::{CommitRow, CommitSegment};
+use mv2_format::data::DataSegment;
+use mv2_format::root::RootKind;
+use mv2_format::segment::PAGE_BYTES;
+use mv2_format::toc::SegmentEntry;
+use mv2_format::tombstones::TombstoneSegment;
+use mv2_format::{CommitId, FrameId, SegmentBytes, SegmentKind};
+
+use crate::error::{Error, Result};
+use crate::recovery::{self, RootPage};
+use crate::state::State;
+use crate::storage::Volume;
+use crate::types::{Problem, VerifyReport};
+
+/// Checks a file.
+pub(crate) fn verify(volume: &dyn Volume, path: &Path, deep: bool) -> Result<VerifyReport> {
+    let state = recovery::open(volume, path, false)?;
+    let mut check = Check {
+        report: VerifyReport::default(),
+        deep,
+        state: &state,
+    };
+    check.roots()?;
+    check.log()?;
+    for entry in &state.checkpoint.toc.segments {
+        check.segment(entry);
+    }
+    if deep {
+        check.history();
+    }
+    let mut report = check.report;
+    report.ok = report.problems.is_empty();
+    Ok(report)
+}
+
+struct Check<'a> {
+    report: VerifyReport,
+    deep: bool,
+    state: &'a State,
+}
+
+impl Check<'_> {
+    fn problem(&mut self, offset: u64, what: impl ToString, frames: Option<(FrameId, FrameId)>) {
+        self.report.problems.push(Problem {
+            offset,
+            what: what.to_string(),
+            frames,
+        });
+    }
+
+    /// Header, root pages, TOC and footer. Opening has checked what it used; the rest is looked at here.
+    fn roots(&mut self) -> Result<()> {
+        let page = PAGE_BYTES as u64;
+        let state = self.state;
+        let mut sound = 0;
+        for (index, root) in recovery::read_roots(&state.file)?.iter().enumerate() {
+            match root {
+                RootPage::Bad(error) => self.problem(page * (1 + index as u64), error, None),
+                RootPage::Sound(_) => sound += 1,
+                RootPage::Blank => {}
+            }
+        }
+        if sound == 0 {
+            self.problem(page, "both root pages are blank", None);
+        }
+        let root = &state.root;
+        let mut footer = vec![0; PAGE_BYTES];
+        let offset = root.committed_len - page;
+        state.file.read(offset, &mut footer)?;
+        let kind = RootKind::Footer;
+        match mv2_format::root::Root::decode(&footer, kind, &root.uuid, offset.into()) {
+            Ok(found) if found == *root => {}
+            Ok(_) => self.problem(offset, "the footer differs from the root page", None),
+            Err(error) => self.problem(offset, error, None),
+        }
+        self.report.bytes_checked += 4 * page + root.toc_len;
+        Ok(())
+    }
+
+    fn log(&mut self) -> Result<()> {
+        self.report.bytes_checked += self.state.tail.end;
+        if let Some((offset, found)) = self.state.damage {
+            let what = Error::WalCorrupt {
+                path: self.state.file.path.clone(),
+                offset,
+                found,
+            };
+            let frames = (self.state.next_frame(), FrameId(u64::MAX));
+            self.problem(offset, what, Some(frames));
+        }
+        for frame in &self.state.tail.frames {
+            if mv2_format::frame::content_hash(&frame.payload) != frame.meta.content_hash {
+                let id = frame.meta.id;
+                let offset = self.state.file.header.wal_offset.0;
+                self.problem(
+                    offset,
+                    format!("content hash of frame {id} is not that of its payload"),
+                    Some((id, id.next())),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn segment(&mut self, entry: &SegmentEntry) {
+        let offset = entry.offset.0;
+        let frames =
+            (entry.first_frame < entry.end_frame).then_some((entry.first_frame, entry.end_frame));
+        let file = &self.state.file;
+        let extent = match file.storage.map(offset, entry.extent_len() as usize) {
+            Ok(extent) => extent,
+            Err(source) => return self.problem(offset, file.io("map", source), frames),
+        };
+        if self.deep {
+            self.report.bytes_checked += entry.extent_len();
+            if hash32(extent.bytes()) != entry.hash {
+                self.problem(
+                    offset,
+                    format!("{} segment {}: hash does not match", entry.kind, entry.id),
+                    frames,
+                );
+            }
+        } else {
+            self.report.bytes_checked += entry.extent_len() - entry.body_len;
+        }
+        let bytes =
+            match SegmentBytes::open(extent, entry.body_len, entry.summary_crc, entry.offset) {
+                Ok(bytes) => bytes,
+                Err(error) => return self.problem(offset, error, frames),
+            };
+        if let Err((error, at)) = self.contents(entry, bytes) {
+            let offset = error.offset().map_or(offset, |offset| offset.0);
+            self.problem(
+                offset,
+                format!("{} segment {}: {error}", entry.kind, entry.id),
+                at.or(frames),
+            );
+        }
+    }
+
+    /// What a segment holds. Index segments are checked by those who know them.
+    fn contents(
+        &mut self,
+        entry: &SegmentEntry,
+        bytes: SegmentBytes,
+    ) -> Result<(), (mv2_format::Error, Option<(FrameId, FrameId)>)> {
+        let plain = |error| (error, None);
+        match entry.kind {
+            SegmentKind::DATA => {
+                let segment = DataSegment::open(&bytes).map_err(plain)?;
+                if self.deep {
+                    for (frame, error) in segment.verify() {
+                        let offset = error.offset().map_or(entry.offset.0, |offset| offset.0);
+                        self.problem(offset, error, frame.map(|id| (id, id.next())));
+                    }
+                }
+            }
+            SegmentKind::COMMITS => {
+                CommitSegment::open(bytes).map_err(plain)?;
+            }
+            SegmentKind::TOMBSTONES => {
+                let segment = TombstoneSegment::open(bytes).map_err(plain)?;
+                if segment.len() as u64 != entry.rows {
+                    let found = segment.len();
+                    let error =
+                        mv2_format::Error::invalid("tombstones", entry.rows.to_string(), found);
+                    return Err((error, None));
+                }
+                if self.deep {
+                    let mut last = None;
+                    for index in 0..segment.len() {
+                        let row = segment.row(index).map_err(plain)?;
+                        if last.is_some_and(|last| last >= row)
+                            || row.frame >= self.state.next_frame()
+                        {
+                            let error = mv2_format::Error::invalid(
+                                "tombstones",
+                                "ascending rows of known frames",
+                                row.frame,
+                            );
+                            return Err((error, None));
+                        }
+                        last = Some(row);
+                    }
+                }
+            }
+            _ if self.deep => {
+                bytes.all().map_err(plain)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The commit log as a whole: times and watermarks rise, and deaths are as many as it says.
+    fn history(&mut self) {
+        let state = self.state;
+        let mut before = CommitRow::default();
+        before.time.0 = i64::MIN;
+        for id in 1..=state.last_commit().0 {
+            match state.commit(CommitId(id)) {
+                Ok(row) => {
+                    if row.time <= before.time || row.watermark < before.watermark {
+                        self.problem(
+                            0,
+                            format!(
+                                "commit {id} does not follow the one before it in time and frames"
+                            ),
+                            None,
+                        );
+                    }
+                    before = row;
+                }
+                Err(error) => self.problem(0, format!("commit {id}: {error}"), None),
+            }
+        }
+        match state.tombstones(FrameId(0)..state.next_frame()) {
+            Ok(rows) => {
+                let expected = state.checkpoint.toc.dead_frames + state.tail.dead.len() as u64;
+                if rows.len() as u64 != expected {
+                    self.problem(
+                        0,
+                        format!(
+                            "{} tombstones, the table of contents counts {expected}",
+                            rows.len()
+                        ),
+                        None,
+                    );
+                }
+            }
+            Err(error) => self.problem(0, error, None),
+        }
+    }
+}
