@@ -1,0 +1,251 @@
+//! Building a segment from frames: one tantivy segment in memory, then the container around it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mv2_format::{BoxError, Frame, FrameId, IndexBuilder, IndexFactory, SegmentKind};
+use tantivy::directory::RamDirectory;
+use tantivy::index::SegmentComponent;
+use tantivy::tokenizer::{RawTokenizer, TokenizerManager};
+use tantivy::{Directory, Index, IndexSettings, SingleSegmentIndexWriter, TantivyDocument};
+
+use crate::analyser::stream::{CjkTokenizer, WordTokenizer};
+use crate::container::{self, Header, MAX_DOCS, Section};
+use crate::counts;
+use crate::directory::STORE_SETTINGS;
+use crate::error::{Error, Result, guard};
+use crate::schema::{self, TextField};
+
+/// Sizes tantivy's first hash table and nothing else: a small one makes small segments cheap.
+const MEMORY_BUDGET_BYTES: usize = 1 << 20;
+
+/// The lexical index as the store knows it: a factory of segment builders.
+///
+/// ```
+/// use mv2_format::{IndexFactory, SegmentKind};
+///
+/// let index = mv2_lex::LexIndex::new();
+/// assert_eq!(index.kind(), SegmentKind::LEX);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LexIndex;
+
+impl LexIndex {
+    /// The index, version 1.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl IndexFactory for LexIndex {
+    fn kind(&self) -> SegmentKind {
+        SegmentKind::LEX
+    }
+
+    fn builder(&self) -> Box<dyn IndexBuilder> {
+        Box::new(Builder::default())
+    }
+}
+
+/// Builds one segment. A failed `add` leaves it unusable.
+#[derive(Default)]
+pub(crate) struct Builder {
+    writer: Option<Writer>,
+    frames: Vec<FrameId>,
+    counts: [Vec<u64>; 3],
+}
+
+struct Writer {
+    tantivy: SingleSegmentIndexWriter,
+    directory: RamDirectory,
+    counters: [Arc<AtomicU64>; 3],
+}
+
+impl Builder {
+    /// Takes in a frame.
+    pub(crate) fn add_frame(&mut self, frame: &Frame) -> Result<()> {
+        if let Some(&previous) = self.frames.last()
+            && previous >= frame.meta.id
+        {
+            return Err(Error::Order {
+                frame: frame.meta.id,
+                previous,
+            });
+        }
+        if self.frames.len() >= MAX_DOCS as usize {
+            return Err(Error::TooManyFrames { limit: MAX_DOCS });
+        }
+        let mut writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => Writer::new()?,
+        };
+        let doing = "indexing a frame";
+        let writer = guard(doing, || {
+            writer
+                .tantivy
+                .add_document(document(frame))
+                .map_err(|error| Error::tantivy(doing, error))?;
+            Ok(writer)
+        })?;
+        for (counts, counter) in self.counts.iter_mut().zip(&writer.counters) {
+            counts.push(counter.swap(0, Ordering::Relaxed));
+        }
+        self.frames.push(frame.meta.id);
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    /// The finished segment.
+    pub(crate) fn finish_segment(self) -> Result<Vec<u8>> {
+        let (Some(writer), Some(&first), Some(&last)) =
+            (self.writer, self.frames.first(), self.frames.last())
+        else {
+            return Err(Error::NoFrames);
+        };
+        let files = writer.finish()?;
+        let dense = last.get() - first.get() + 1 == self.frames.len() as u64;
+        let header = Header {
+            tantivy_format: tantivy::INDEX_FORMAT_VERSION,
+            dense,
+            first_frame: first,
+            last_frame: last,
+            max_doc: self.frames.len() as u32,
+            tokens: TextField::ALL.map(|field| self.counts[field.index()].iter().sum()),
+        };
+        let mut sections: Vec<(Section, Vec<u8>)> = files;
+        for (section, counts) in [
+            (Section::BodyCounts, &self.counts[0]),
+            (Section::TitleCounts, &self.counts[1]),
+            (Section::CjkCounts, &self.counts[2]),
+        ] {
+            sections.push((section, counts::encode(counts)?));
+        }
+        if !dense {
+            let mut gaps = vec![0];
+            gaps.extend(
+                self.frames
+                    .windows(2)
+                    .map(|pair| pair[1].get() - pair[0].get()),
+            );
+            sections.push((Section::FrameGaps, counts::encode(&gaps)?));
+        }
+        let sections: Vec<(Section, &[u8])> = sections
+            .iter()
+            .map(|(section, bytes)| (*section, &bytes[..]))
+            .collect();
+        Ok(container::encode(&header, &sections))
+    }
+}
+
+impl Writer {
+    fn new() -> Result<Self> {
+        let doing = "starting a lexical segment";
+        let counters: [Arc<AtomicU64>; 3] = std::array::from_fn(|_| Arc::default());
+        let tokenizers = TokenizerManager::new();
+        let words = |field: TextField| WordTokenizer::new(Arc::clone(&counters[field.index()]));
+        tokenizers.register(schema::BODY_TOKENIZER, words(TextField::Body));
+        tokenizers.register(schema::TITLE_TOKENIZER, words(TextField::Title));
+        let cjk = Arc::clone(&counters[TextField::Cjk.index()]);
+        tokenizers.register(schema::CJK_TOKENIZER, CjkTokenizer::new(cjk));
+        tokenizers.register("raw", RawTokenizer::default());
+        let settings: IndexSettings = serde_json::from_str(STORE_SETTINGS)
+            .map_err(|error| Error::invalid("index settings", "JSON", error))?;
+        let directory = RamDirectory::create();
+        let tantivy = Index::builder()
+            .schema(schema::schema().clone())
+            .settings(settings)
+            .tokenizers(tokenizers)
+            .single_segment_index_writer(directory.clone(), MEMORY_BUDGET_BYTES)
+            .map_err(|error| Error::tantivy(doing, error))?;
+        Ok(Self {
+            tantivy,
+            directory,
+            counters,
+        })
+    }
+
+    /// The files of the finished segment. The document store is left out.
+    fn finish(self) -> Result<Vec<(Section, Vec<u8>)>> {
+        let doing = "finishing a lexical segment";
+        guard(doing, || {
+            let index = self
+                .tantivy
+                .finalize()
+                .map_err(|error| Error::tantivy(doing, error))?;
+            let metas = index
+                .searchable_segment_metas()
+                .map_err(|error| Error::tantivy(doing, error))?;
+            let meta = metas.first().ok_or(Error::NoFrames)?;
+            Section::FILES
+                .into_iter()
+                .map(|(section, _)| {
+                    let path = meta.relative_path(component(section));
+                    let file = self
+                        .directory
+                        .open_read(&path)
+                        .map_err(|error| Error::tantivy(doing, error.into()))?;
+                    let bytes = file
+                        .read_bytes()
+                        .map_err(|error| Error::io(doing, &error))?;
+                    Ok((section, bytes.as_slice().to_vec()))
+                })
+                .collect()
+        })
+    }
+}
+
+fn component(section: Section) -> SegmentComponent {
+    match section {
+        Section::Term => SegmentComponent::Terms,
+        Section::FieldNorm => SegmentComponent::FieldNorms,
+        Section::Fast => SegmentComponent::FastFields,
+        Section::Positions => SegmentComponent::Positions,
+        _ => SegmentComponent::Postings,
+    }
+}
+
+/// The fields of a frame. Title and text are two values of one field: positions leave a gap
+/// between them, so that no phrase spans both.
+fn document(frame: &Frame) -> TantivyDocument {
+    let meta = &frame.meta;
+    let mut document = TantivyDocument::new();
+    let text = frame.text();
+    if let Some(title) = &meta.title {
+        document.add_text(schema::body(), title);
+        document.add_text(schema::title(), title);
+        if !title.is_ascii() {
+            document.add_text(schema::cjk(), title);
+        }
+    }
+    document.add_text(schema::body(), text);
+    if !text.is_ascii() {
+        document.add_text(schema::cjk(), text);
+    }
+    for (field, value) in [
+        (schema::uri(), &meta.uri),
+        (schema::kind(), &meta.kind),
+        (schema::track(), &meta.track),
+    ] {
+        if let Some(value) = value {
+            document.add_text(field, schema::raw_term(value));
+        }
+    }
+    for label in &meta.labels {
+        document.add_text(schema::label(), schema::raw_term(label));
+    }
+    for (key, value) in &meta.tags {
+        document.add_text(schema::tag(), schema::tag_term(key, value));
+        document.add_text(schema::tag(), schema::tag_key_term(key));
+    }
+    document
+}
+
+impl IndexBuilder for Builder {
+    fn add(&mut self, frame: &Frame) -> Result<(), BoxError> {
+        Ok(self.add_frame(frame)?)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<u8>, BoxError> {
+        Ok(self.finish_segment()?)
+    }
+}

@@ -1,0 +1,281 @@
+//! BM25 with the statistics of the visible frames, added up in the order of the query.
+//!
+//! This is the score as it is defined. tantivy computes the same numbers in another order of
+//! addition, so that its sums may differ in the last bits; they only select candidates.
+
+use std::collections::HashMap;
+
+use tantivy::fieldnorm::FieldNormReader;
+use tantivy::postings::{Postings, SegmentPostings};
+use tantivy::query::Bm25StatisticsProvider;
+use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::{DocId, DocSet, TERMINATED, Term};
+
+use super::{Candidate, Reader};
+use crate::error::{Error, Result};
+use crate::query::{Query, Scope};
+use crate::schema::TextField;
+use crate::segment::{DocBits, SegmentView};
+
+/// tantivy's constants; its block maxima are chosen with them.
+pub(crate) const K1: f32 = 1.2;
+pub(crate) const B: f32 = 0.75;
+
+/// Most terms that a one-character query expands to in a segment.
+const MAX_EXPANSION: usize = 65_536;
+
+/// One addend of the score: a term in one field.
+pub(crate) struct Addend {
+    pub(crate) term: Term,
+    pub(crate) field: TextField,
+    /// The term stands for all terms that begin with it.
+    pub(crate) is_prefix: bool,
+    /// Inverse document frequency times (k1 + 1).
+    weight: f32,
+    /// Boosts of the two phases.
+    pub(crate) content: f32,
+    pub(crate) all: f32,
+}
+
+/// The addends of a query that occur in a visible frame, in the order of the query.
+pub(crate) struct Scorer {
+    pub(crate) addends: Vec<Addend>,
+    pub(crate) statistics: Statistics,
+    norms: [Box<[f32; 256]>; 3],
+    /// Whether the first phase counts content words alone.
+    has_content: bool,
+}
+
+/// The statistics of the visible frames, as tantivy asks for them.
+pub(crate) struct Statistics {
+    docs: u64,
+    tokens: [u64; 3],
+    doc_freqs: HashMap<Term, u64>,
+}
+
+impl Statistics {
+    /// Mean length of a field. At least one token in all is assumed, so that it is not 0.
+    pub(crate) fn mean(&self, field: TextField) -> f32 {
+        self.tokens[field.index()].max(1) as f32 / self.docs as f32
+    }
+}
+
+impl Bm25StatisticsProvider for Statistics {
+    fn total_num_tokens(&self, field: Field) -> tantivy::Result<u64> {
+        Ok(TextField::of(field).map_or(1, |field| self.tokens[field.index()].max(1)))
+    }
+
+    fn total_num_docs(&self) -> tantivy::Result<u64> {
+        Ok(self.docs)
+    }
+
+    fn doc_freq(&self, term: &Term) -> tantivy::Result<u64> {
+        Ok(self.doc_freqs.get(term).copied().unwrap_or(0))
+    }
+}
+
+/// Inverse document frequency. `doc_freq` is at most `docs`.
+pub(crate) fn idf(doc_freq: u64, docs: u64) -> f32 {
+    let ratio = ((docs - doc_freq) as f32 + 0.5) / (doc_freq as f32 + 0.5);
+    (1.0 + ratio).ln()
+}
+
+/// The part of the term frequency's denominator that depends on the length.
+pub(crate) fn norm(length: u32, mean: f32) -> f32 {
+    K1 * (1.0 - B + B * length as f32 / mean)
+}
+
+impl Scorer {
+    pub(crate) fn new(reader: &Reader, query: &Query) -> Result<Self> {
+        let mut statistics = Statistics {
+            docs: reader.docs,
+            tokens: reader.tokens,
+            doc_freqs: HashMap::new(),
+        };
+        let mut addends = Vec::new();
+        for bag in &query.terms {
+            for &(field, boost) in bag.scope.fields() {
+                let term = field.term(&bag.text);
+                let is_prefix = bag.scope == Scope::CjkPrefix;
+                let mut doc_freq = 0u64;
+                for view in &reader.views {
+                    doc_freq += if is_prefix {
+                        let mut bits = prefix_bits(view, field, &bag.text)?;
+                        bits.and(&view.visible_bits());
+                        bits.count()
+                    } else {
+                        view.doc_freq(&term)?
+                    };
+                }
+                // Only a damaged segment can exceed the number of frames; idf must not see it.
+                let doc_freq = doc_freq.min(reader.docs);
+                if doc_freq == 0 {
+                    continue;
+                }
+                if !is_prefix {
+                    statistics.doc_freqs.insert(term.clone(), doc_freq);
+                }
+                addends.push(Addend {
+                    term,
+                    field,
+                    is_prefix,
+                    weight: idf(doc_freq, reader.docs) * (1.0 + K1),
+                    content: bag.content * boost,
+                    all: bag.all * boost,
+                });
+            }
+        }
+        let norms = TextField::ALL.map(|field| {
+            let mut norms = Box::new([0.0; 256]);
+            if addends.iter().any(|addend| addend.field == field) {
+                let mean = statistics.mean(field);
+                for (id, norm_of_id) in norms.iter_mut().enumerate() {
+                    *norm_of_id = norm(FieldNormReader::id_to_fieldnorm(id as u8), mean);
+                }
+            }
+            norms
+        });
+        Ok(Self {
+            addends,
+            statistics,
+            norms,
+            has_content: query.has_content(),
+        })
+    }
+
+    pub(crate) fn has_prefixes(&self) -> bool {
+        self.addends.iter().any(|addend| addend.is_prefix)
+    }
+
+    /// The boost of an addend in the first phase.
+    pub(crate) fn first_boost(&self, addend: &Addend) -> f32 {
+        if self.has_content {
+            addend.content
+        } else {
+            addend.all
+        }
+    }
+
+    /// Scores documents of a view, which come in ascending order, in both phases.
+    pub(crate) fn score(&self, view: &SegmentView, docs: &[DocId]) -> Result<Vec<Candidate>> {
+        let segment = view.segment();
+        let mut candidates = Vec::with_capacity(docs.len());
+        for &doc in docs {
+            candidates.push(Candidate {
+                doc,
+                frame: segment.frame(doc)?,
+                content: 0.0,
+                all: 0.0,
+            });
+        }
+        for addend in &self.addends {
+            let lengths = segment
+                .reader()
+                .get_fieldnorms_reader(addend.field.field())
+                .map_err(|error| Error::tantivy("reading field lengths", error))?;
+            let content = addend.weight * self.first_boost(addend);
+            let all = addend.weight * addend.all;
+            let counts_first = self.first_boost(addend) > 0.0;
+            let norms = &self.norms[addend.field.index()];
+            let add = |candidate: &mut Candidate, freq: u32| {
+                let freq = freq as f32;
+                let norm = norms[usize::from(lengths.fieldnorm_id(candidate.doc))];
+                let factor = freq / (freq + norm);
+                if counts_first {
+                    candidate.content += content * factor;
+                }
+                candidate.all += all * factor;
+            };
+            if addend.is_prefix {
+                let freqs = prefix_freqs(view, addend.field, &addend.term)?;
+                for candidate in &mut candidates {
+                    if let Some(freq) = freqs.get(&candidate.doc) {
+                        add(candidate, *freq);
+                    }
+                }
+                continue;
+            }
+            let Some(mut postings) = postings(view, &addend.term)? else {
+                continue;
+            };
+            for candidate in &mut candidates {
+                if postings.doc() < candidate.doc {
+                    postings.seek(candidate.doc);
+                }
+                if postings.doc() == candidate.doc {
+                    add(candidate, postings.term_freq());
+                } else if postings.doc() == TERMINATED {
+                    break;
+                }
+            }
+        }
+        Ok(candidates)
+    }
+}
+
+/// Postings of a term with frequencies.
+pub(crate) fn postings(view: &SegmentView, term: &Term) -> Result<Option<SegmentPostings>> {
+    view.segment()
+        .inverted(term.field())?
+        .read_postings(term, IndexRecordOption::WithFreqs)
+        .map_err(|error| Error::io("reading postings", &error))
+}
+
+/// Documents with a term of a field that begins with `prefix`.
+pub(crate) fn prefix_bits(view: &SegmentView, field: TextField, prefix: &str) -> Result<DocBits> {
+    let mut bits = DocBits::new(view.segment().docs());
+    let inverted = view.segment().inverted(field.field())?;
+    each_prefixed(&inverted, prefix, |info| {
+        let postings = inverted
+            .read_block_postings_from_terminfo(info, IndexRecordOption::Basic)
+            .map_err(|error| Error::io("reading postings", &error))?;
+        bits.insert_postings(postings);
+        Ok(())
+    })?;
+    Ok(bits)
+}
+
+/// How often terms that begin with a term occur in each document.
+fn prefix_freqs(view: &SegmentView, field: TextField, term: &Term) -> Result<HashMap<DocId, u32>> {
+    let mut freqs = HashMap::new();
+    let inverted = view.segment().inverted(field.field())?;
+    let prefix = term.value().as_str().unwrap_or_default().to_owned();
+    each_prefixed(&inverted, &prefix, |info| {
+        let mut postings = inverted
+            .read_postings_from_terminfo(info, IndexRecordOption::WithFreqs)
+            .map_err(|error| Error::io("reading postings", &error))?;
+        while postings.doc() != TERMINATED {
+            let freq: &mut u32 = freqs.entry(postings.doc()).or_default();
+            *freq = freq.saturating_add(postings.term_freq());
+            postings.advance();
+        }
+        Ok(())
+    })?;
+    Ok(freqs)
+}
+
+/// Calls `visit` for each term of a dictionary that begins with `prefix`.
+pub(crate) fn each_prefixed(
+    inverted: &tantivy::InvertedIndexReader,
+    prefix: &str,
+    mut visit: impl FnMut(&tantivy::postings::TermInfo) -> Result<()>,
+) -> Result<()> {
+    let mut terms = inverted
+        .terms()
+        .range()
+        .ge(prefix.as_bytes())
+        .into_stream()
+        .map_err(|error| Error::io("reading a term dictionary", &error))?;
+    let mut count = 0;
+    while let Some((term, info)) = terms.next() {
+        if !term.starts_with(prefix.as_bytes()) {
+            break;
+        }
+        count += 1;
+        if count > MAX_EXPANSION && prefix.chars().count() == 1 {
+            break;
+        }
+        visit(info)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,553 @@
+//! The ranking against a naive oracle, over random segmentations, cut-offs and dead frames.
+//!
+//! The oracle knows no segment. It counts terms in the visible frames, adds BM25 up in the order
+//! of the query, sorts everything, and rescores blocks of a hundred: the definition, line by line.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use mv2_format::{BoxError, Frame, FrameId, FrameMeta};
+use proptest::prelude::*;
+use tantivy::fieldnorm::FieldNormReader;
+
+use super::score::{K1, idf, norm};
+use super::*;
+use crate::analyser::analyse;
+use crate::query::{Node, Query, Scope};
+use crate::segment::Segment;
+
+/// A small generator, so that each case is its seed.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+
+    fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    fn pick<'a>(&mut self, words: &[&'a str]) -> &'a str {
+        // The square makes the first words frequent and the last ones rare.
+        let at = self.below(words.len()) * self.below(words.len() + 1) / words.len();
+        words[at.min(words.len() - 1)]
+    }
+}
+
+const WORDS: [&str; 28] = [
+    "sea",
+    "the",
+    "deep",
+    "is",
+    "fish",
+    "running",
+    "runs",
+    "how",
+    "lakes",
+    "lake",
+    "storm",
+    "getUserName",
+    "user_name",
+    "東京",
+    "東京都",
+    "京都の庭",
+    "カメラ",
+    "harbour",
+    "light",
+    "house",
+    "café",
+    "version2",
+    "of",
+    "calm",
+    "anchor",
+    "mast",
+    "keel",
+    "水",
+];
+
+fn text(random: &mut Random, words: usize) -> String {
+    (0..words)
+        .map(|_| random.pick(&WORDS))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+struct World {
+    frames: Vec<Frame>,
+    visible: Vec<bool>,
+    reader: Reader,
+    /// The visible frames in one fresh segment.
+    fresh: Option<Reader>,
+}
+
+impl TextSource for World {
+    fn text(&self, frame: FrameId) -> Result<DocText, BoxError> {
+        let at = self
+            .frames
+            .binary_search_by_key(&frame, |frame| frame.meta.id);
+        let frame = &self.frames[at.map_err(|_| "no such frame")?];
+        Ok(DocText {
+            title: frame.meta.title.clone(),
+            text: frame.text().to_owned(),
+        })
+    }
+}
+
+fn world(random: &mut Random, docs: usize) -> World {
+    let mut id = random.below(1000) as u64;
+    let gaps = random.chance(50);
+    let long = 1 + random.below(40);
+    let frames: Vec<Frame> = (0..docs)
+        .map(|at| {
+            id += if gaps { 1 + random.below(5) as u64 } else { 1 };
+            // Lengths drift, so that segments differ in their mean length.
+            let words = random.below(long + at * 20 / docs);
+            Frame {
+                meta: FrameMeta {
+                    id: FrameId(id),
+                    uri: Some(format!("notes/{}/{}", random.below(4), random.below(50))),
+                    title: random.chance(40).then(|| text(random, 3)),
+                    tags: vec![("n".to_owned(), random.below(3).to_string())],
+                    labels: vec![format!("l{}", random.below(200))],
+                    is_text: true,
+                    ..FrameMeta::default()
+                },
+                payload: text(random, words).into_bytes(),
+            }
+        })
+        .collect();
+    let cutoff = match random.below(3) {
+        0 => FrameId(u64::MAX),
+        1 => frames[docs - 1].meta.id,
+        _ => frames[random.below(docs)].meta.id,
+    };
+    let dead_percent = [0, 1, 10, 60][random.below(4)];
+    let dead: Vec<FrameId> = frames
+        .iter()
+        .filter(|_| random.chance(dead_percent))
+        .map(|frame| frame.meta.id)
+        .collect();
+    let visible: Vec<bool> = frames
+        .iter()
+        .map(|frame| frame.meta.id < cutoff && dead.binary_search(&frame.meta.id).is_err())
+        .collect();
+    let reader = Reader::new(views(random, &frames, cutoff, &dead)).unwrap();
+    let alive: Vec<&Frame> = frames
+        .iter()
+        .zip(&visible)
+        .filter(|(_, visible)| **visible)
+        .map(|(frame, _)| frame)
+        .collect();
+    let fresh = (!alive.is_empty()).then(|| {
+        let segment = Arc::new(Segment::build(alive).unwrap());
+        let view = SegmentView::new(segment, FrameId(u64::MAX), &[]).unwrap();
+        Reader::new(vec![view]).unwrap()
+    });
+    World {
+        frames,
+        visible,
+        reader,
+        fresh,
+    }
+}
+
+/// Cuts frames into runs, and now and then deals them out so that segments interleave.
+fn views(
+    random: &mut Random,
+    frames: &[Frame],
+    cutoff: FrameId,
+    dead: &[FrameId],
+) -> Vec<SegmentView> {
+    let count = 1 + random.below(5);
+    let mut parts: Vec<Vec<&Frame>> = vec![Vec::new(); count];
+    let interleave = random.chance(20);
+    let cuts: Vec<usize> = (1..count).map(|_| random.below(frames.len())).collect();
+    for (at, frame) in frames.iter().enumerate() {
+        let part = match interleave {
+            true => random.below(count),
+            false => cuts.iter().filter(|cut| **cut <= at).count(),
+        };
+        parts[part].push(frame);
+    }
+    parts
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let segment = Segment::build(part).unwrap();
+            segment.verify().unwrap();
+            SegmentView::new(Arc::new(segment), cutoff, dead).unwrap()
+        })
+        .collect()
+}
+
+/// What the oracle knows of a visible frame.
+struct Doc<'a> {
+    frame: &'a Frame,
+    /// Term counts and length: body, title, cjk.
+    fields: [(BTreeMap<String, u32>, u32); 3],
+}
+
+fn counted(terms: impl Iterator<Item = String>) -> (BTreeMap<String, u32>, u32) {
+    let mut counts = BTreeMap::new();
+    let mut length = 0;
+    for term in terms {
+        *counts.entry(term).or_default() += 1;
+        length += 1;
+    }
+    (counts, length)
+}
+
+fn analysed(frame: &Frame) -> Doc<'_> {
+    let title = frame.meta.title.as_deref().map(analyse).unwrap_or_default();
+    let text = analyse(frame.text());
+    let of = |cjk: bool, tokens: &[crate::Token]| {
+        let tokens = tokens.iter().filter(move |token| token.cjk == cjk);
+        tokens.map(|token| token.term.clone()).collect::<Vec<_>>()
+    };
+    let both = |cjk| of(cjk, &title).into_iter().chain(of(cjk, &text));
+    Doc {
+        frame,
+        fields: [
+            counted(both(false)),
+            counted(of(false, &title).into_iter()),
+            counted(both(true)),
+        ],
+    }
+}
+
+/// Occurrences of a term in a field of a document.
+fn occurrences(doc: &Doc<'_>, field: TextField, scope: Scope, term: &str) -> u32 {
+    let counts = &doc.fields[field.index()].0;
+    match scope {
+        Scope::CjkPrefix => counts
+            .iter()
+            .filter(|(text, _)| text.starts_with(term))
+            .map(|(_, count)| count)
+            .sum(),
+        _ => counts.get(term).copied().unwrap_or(0),
+    }
+}
+
+struct Oracle<'a> {
+    docs: Vec<Doc<'a>>,
+    /// Mean length of each field.
+    means: [f32; 3],
+}
+
+impl<'a> Oracle<'a> {
+    fn new(world: &'a World) -> Self {
+        let visible = world.frames.iter().zip(&world.visible);
+        let docs = visible
+            .filter(|(_, visible)| **visible)
+            .map(|(frame, _)| analysed(frame))
+            .collect::<Vec<_>>();
+        let means = [0, 1, 2].map(|field| {
+            let lengths = docs
+                .iter()
+                .map(|doc: &Doc<'_>| u64::from(doc.fields[field].1));
+            lengths.sum::<u64>() as f32 / docs.len() as f32
+        });
+        Self { docs, means }
+    }
+
+    /// Number of documents that hold each term of a query, in each field of its scope.
+    fn doc_freqs(&self, query: &Query) -> Vec<[u64; 3]> {
+        let count = |term: &crate::query::BagTerm, field| {
+            let holds = |doc: &&Doc<'_>| occurrences(doc, field, term.scope, &term.text) > 0;
+            self.docs.iter().filter(holds).count() as u64
+        };
+        query
+            .terms
+            .iter()
+            .map(|term| TextField::ALL.map(|field| count(term, field)))
+            .collect()
+    }
+
+    fn score(&self, query: &Query, doc: &Doc<'_>, freqs: &[[u64; 3]], content_only: bool) -> f32 {
+        let total = self.docs.len() as u64;
+        let mut score = 0.0f32;
+        for (term, freqs) in query.terms.iter().zip(freqs) {
+            for &(field, boost) in term.scope.fields() {
+                let weight = if content_only { term.content } else { term.all };
+                let count = occurrences(doc, field, term.scope, &term.text);
+                if weight == 0.0 || count == 0 {
+                    continue;
+                }
+                let id = FieldNormReader::fieldnorm_to_id(doc.fields[field.index()].1);
+                let length = FieldNormReader::id_to_fieldnorm(id);
+                let norm = norm(length, self.means[field.index()]);
+                let idf = idf(freqs[field.index()], total);
+                let count = count as f32;
+                score += idf * (1.0 + K1) * (weight * boost) * (count / (count + norm));
+            }
+        }
+        score
+    }
+
+    fn search(
+        &self,
+        query: &Query,
+        top_k: usize,
+        matches: impl Fn(&Doc<'_>) -> bool,
+    ) -> (Vec<(FrameId, u32)>, u64) {
+        let has_content = query.terms.iter().any(|term| term.content > 0.0);
+        let freqs = self.doc_freqs(query);
+        let mut found: Vec<(f32, f32, FrameId)> = self
+            .docs
+            .iter()
+            .filter(|doc| matches(doc))
+            .map(|doc| {
+                let all = self.score(query, doc, &freqs, false);
+                let first = if has_content {
+                    self.score(query, doc, &freqs, true)
+                } else {
+                    all
+                };
+                (first, all, doc.frame.meta.id)
+            })
+            .collect();
+        let total = found.len() as u64;
+        found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.2.cmp(&b.2)));
+        if has_content {
+            for block in found.chunks_mut(100) {
+                block.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.2.cmp(&b.2)));
+            }
+        }
+        let hits = found.iter().take(top_k).map(|hit| (hit.2, hit.1.to_bits()));
+        (hits.collect(), total)
+    }
+
+    /// Plain words: any word that ranks.
+    fn any(query: &Query, doc: &Doc<'_>) -> bool {
+        let has_content = query.has_content();
+        query.terms.iter().any(|term| {
+            let ranks = term.content > 0.0 || !has_content;
+            let (field, _) = term.scope.fields()[0];
+            ranks && occurrences(doc, field, term.scope, &term.text) > 0
+        })
+    }
+
+    fn node(query: &Query, node: &Node, doc: &Doc<'_>, required: bool) -> bool {
+        let holds = |term: &crate::query::MatchTerm| {
+            let (field, _) = term.scope.fields()[0];
+            occurrences(doc, field, term.scope, &term.text) > 0
+        };
+        match node {
+            Node::Word(terms) if required => terms.iter().filter(|term| term.needed).all(holds),
+            Node::Word(terms) => terms
+                .iter()
+                .filter(|term| term.content || !query.has_content())
+                .any(holds),
+            Node::Phrase(index) => {
+                let text = DocText {
+                    title: doc.frame.meta.title.clone(),
+                    text: doc.frame.text().to_owned(),
+                };
+                phrase::occurs(&query.phrases[*index], &text)
+            }
+            Node::Raw(RawFilter::UriPrefix(prefix)) => doc
+                .frame
+                .meta
+                .uri
+                .as_deref()
+                .unwrap_or_default()
+                .starts_with(prefix),
+            Node::Raw(RawFilter::Term(term)) => {
+                let meta = &doc.frame.meta;
+                let mut terms: HashSet<Term> = HashSet::new();
+                for (key, value) in &meta.tags {
+                    terms.insert(Term::from_field_text(
+                        schema::tag(),
+                        &schema::tag_term(key, value),
+                    ));
+                    terms.insert(Term::from_field_text(
+                        schema::tag(),
+                        &schema::tag_key_term(key),
+                    ));
+                }
+                for label in &meta.labels {
+                    terms.insert(Term::from_field_text(schema::label(), label));
+                }
+                let uri = meta.uri.as_deref().unwrap_or_default();
+                terms.insert(Term::from_field_text(schema::uri(), uri));
+                terms.contains(term)
+            }
+            Node::Group(group) => {
+                let node = |node: &Node, required| Self::node(query, node, doc, required);
+                group.must.iter().all(|inner| node(inner, true))
+                    && !group.not.iter().any(|inner| node(inner, true))
+                    && (!group.must.is_empty()
+                        || group.should.is_empty()
+                        || group.should.iter().any(|inner| node(inner, false)))
+            }
+        }
+    }
+}
+
+fn bits(results: &Results) -> Vec<(FrameId, u32)> {
+    results
+        .hits
+        .iter()
+        .map(|hit| (hit.frame, hit.score.to_bits()))
+        .collect()
+}
+
+/// Compares a search with the oracle, and with a fresh memory of the visible frames.
+fn compare(
+    world: &World,
+    oracle: &Oracle<'_>,
+    query: &Query,
+    options: &SearchOptions,
+    matches: impl Fn(&Doc<'_>) -> bool,
+) {
+    let found = world.reader.search(query, options, world).unwrap();
+    let (expected, total) = oracle.search(query, options.top_k, matches);
+    assert_eq!(bits(&found), expected, "{query:?} {options:?}");
+    if found.total_is_exact {
+        assert_eq!(found.total, total, "{query:?} {options:?}");
+    } else {
+        assert!(!options.count && found.total <= total && found.total >= expected.len() as u64);
+    }
+    if let Some(fresh) = &world.fresh {
+        let fresh = fresh.search(query, options, world).unwrap();
+        assert_eq!(bits(&fresh), expected, "fresh: {query:?} {options:?}");
+    }
+}
+
+fn options(random: &mut Random) -> SearchOptions {
+    SearchOptions {
+        top_k: [1, 2, 5, 10, 99, 100, 101, 250][random.below(8)],
+        count: random.chance(30),
+        ..SearchOptions::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn plain_words_rank_as_defined_whatever_the_segments(seed in any::<u64>()) {
+        let mut random = Random(seed);
+        let docs = [3, 30, 300, 2500][random.below(4)];
+        let world = world(&mut random, docs);
+        let oracle = Oracle::new(&world);
+        for _ in 0..4 {
+            let words = 1 + random.below(6);
+            let query = Query::words(&text(&mut random, words));
+            let options = options(&mut random);
+            compare(&world, &oracle, &query, &options, |doc| Oracle::any(&query, doc));
+        }
+    }
+
+    #[test]
+    fn filters_leave_the_order_of_the_others(seed in any::<u64>()) {
+        let mut random = Random(seed);
+        let docs = [30, 300, 1000][random.below(3)];
+        let world = world(&mut random, docs);
+        let oracle = Oracle::new(&world);
+        for _ in 0..4 {
+            let query = Query::words(&text(&mut random, 3));
+            let mut options = options(&mut random);
+            match random.below(4) {
+                0 => options.tags.push(("n".to_owned(), "1".to_owned())),
+                1 => options.uri = Some(UriFilter::Prefix("notes/1".to_owned())),
+                2 => options.uri = Some(UriFilter::Exact("notes/1/7".to_owned())),
+                _ => options.labels.push("l7".to_owned()),
+            }
+            let passes = |doc: &Doc<'_>| {
+                let meta = &doc.frame.meta;
+                let uri = meta.uri.as_deref().unwrap_or_default();
+                options.tags.iter().all(|tag| meta.tags.contains(tag))
+                    && options.labels.iter().all(|label| meta.labels.contains(label))
+                    && match &options.uri {
+                        None => true,
+                        Some(UriFilter::Exact(exact)) => uri == exact,
+                        Some(UriFilter::Prefix(prefix)) => uri.starts_with(prefix),
+                    }
+            };
+            compare(&world, &oracle, &query, &options, |doc| {
+                passes(doc) && Oracle::any(&query, doc)
+            });
+        }
+    }
+
+    #[test]
+    fn operators_and_phrases_select_as_defined(seed in any::<u64>()) {
+        let mut random = Random(seed);
+        let docs = [30, 300, 1000][random.below(3)];
+        let world = world(&mut random, docs);
+        let oracle = Oracle::new(&world);
+        for _ in 0..6 {
+            let mut word = || random.pick(&WORDS);
+            let (a, b, c) = (word(), word(), word());
+            let asked = match random.below(12) {
+                0 => format!("+{a} {b}"),
+                1 => format!("{a} -{b}"),
+                2 => format!("\"{a} {b}\""),
+                3 => format!("{a} AND ({b} OR {c})"),
+                4 => format!("({a} \"{b} {c}\") OR {c}"),
+                5 => format!("\"{a} {b}\" {c} -\"{b} {c}\""),
+                6 => format!("{a} tag:n=1 {b}"),
+                7 => format!("{a} uri:notes/2* -{b}"),
+                8 => format!("title:{a} {b}"),
+                9 => format!("title:\"{a} {b}\" OR \"{c} {a}\""),
+                10 => format!("NOT {a}"),
+                _ => format!("{a} label:l3 OR tag:n"),
+            };
+            let parsed = Query::parse(&asked);
+            prop_assert!(parsed.warning.is_none(), "{}: {:?}", asked, parsed.warning);
+            let query = parsed.query;
+            let options = options(&mut random);
+            compare(&world, &oracle, &query, &options, |doc| match &query.root {
+                Some(root) => Oracle::node(&query, root, doc, false),
+                None => Oracle::any(&query, doc),
+            });
+        }
+    }
+}
+
+#[test]
+fn many_equal_documents_come_in_the_order_of_their_ids() {
+    let frames: Vec<Frame> = (0..1000)
+        .map(|id| Frame {
+            meta: FrameMeta {
+                id: FrameId(id),
+                is_text: true,
+                ..FrameMeta::default()
+            },
+            payload: b"deep sea".to_vec(),
+        })
+        .collect();
+    let mut views = Vec::new();
+    for run in frames.chunks(300).rev() {
+        let segment = Arc::new(Segment::build(run).unwrap());
+        views.push(SegmentView::new(segment, FrameId(1000), &[FrameId(0)]).unwrap());
+    }
+    let reader = Reader::new(views).unwrap();
+    struct NoTexts;
+    impl TextSource for NoTexts {
+        fn text(&self, _frame: FrameId) -> Result<DocText, BoxError> {
+            Err("not needed".into())
+        }
+    }
+    let options = SearchOptions {
+        top_k: 5,
+        ..SearchOptions::default()
+    };
+    for asked in ["sea", "deep sea", "the deep sea"] {
+        let found = reader
+            .search(&Query::words(asked), &options, &NoTexts)
+            .unwrap();
+        let frames: Vec<u64> = found.hits.iter().map(|hit| hit.frame.get()).collect();
+        assert_eq!(frames, [1, 2, 3, 4, 5]);
+    }
+}
