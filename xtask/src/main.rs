@@ -1,0 +1,80 @@
+//! Developer commands of the mv2 workspace: `cargo xtask COMMAND`.
+//!
+//! Each command has a module of its own. What several of them need stands in [`workspace`] (paths,
+//! tracked files, child processes), [`describe`] (a memory as JSON) and [`layout`] (where things lie
+//! in a file, read from the format page and not from the encoders).
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these commands report to a terminal; that is their output"
+)]
+
+// What the README's first command runs.
+mod demo;
+
+// Checks of the tree: arrows between crates, file access, docs, links.
+mod tidy;
+
+// Checks of files: golden ones, damaged ones, any by path.
+mod conformance;
+// Makes the golden files and the list of damages.
+mod fixtures;
+
+// All of the above behind fmt, clippy, test, doc and deny.
+mod ci;
+
+// Shared by the commands.
+mod damage;
+mod describe;
+mod layout;
+mod workspace;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+Commands:
+  demo                   Make a memory of this repository's docs, search it, show what happens
+  ci                     Everything that a change must pass
+  tidy [--bless]         Check arrows between crates, file access, docs and links;
+                         --bless writes the codecs' hash into docs/format.md
+  conformance [FILE...]  Check the golden and the damaged files, or any files by path
+  fixtures [--check | --force]
+                         Make the golden files that are missing or outdated; --check only compares
+                         what would be made, --force makes all of them anew
+  help                   Show this text
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match args.as_slice() {
+        ["demo"] => demo::run(),
+        ["ci"] => ci::run(),
+        ["tidy"] => tidy::run(false),
+        ["tidy", "--bless"] => tidy::run(true),
+        ["conformance", files @ ..] if !files.iter().any(|file| file.starts_with('-')) => {
+            conformance::run(files)
+        }
+        ["fixtures"] => fixtures::run(fixtures::Mode::Missing),
+        ["fixtures", "--check"] => fixtures::run(fixtures::Mode::Check),
+        ["fixtures", "--force"] => fixtures::run(fixtures::Mode::Force),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
