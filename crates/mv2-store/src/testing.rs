@@ -214,6 +214,10 @@ impl FaultyVolume {
             images.insert(
                 disk.image(&|write, sector| write < chosen || write == chosen && sector < 2),
             );
+            // Only the end of one write, as if its first sector or page had gone to the disk last.
+            for first in [1, 8] {
+                images.insert(disk.image(&|write, sector| write == chosen && sector >= first));
+            }
         }
         for seed in 0..random {
             images.insert(disk.image(&|write, sector| coin(seed, write, sector)));

@@ -273,46 +273,14 @@ fn power_fails_at_every_write_and_sync() {
 fn a_kill_then_another_writer_then_a_power_failure() {
     let states = states();
     for stop in 1..=operations_of_the_workload() {
-        // How far the second writer comes: it commits twice, which takes fewer operations than this.
+        // The second writer's two commits take fewer operations than this.
         for second_stop in 1..=16 {
             let volume = new_volume();
             volume.set_fault(Fault::Kill(stop));
             let acknowledged = open(&volume).map_or(0, |mut store| run(&mut store));
             volume.set_fault(Fault::Kill(second_stop));
-            let mut possible = vec![];
-            let mut certain = None;
-            if let Ok(mut store) = open(&volume) {
-                let found = seen(&store);
-                assert!(
-                    allowed(&states, acknowledged).contains(&&found),
-                    "kill at {stop}"
-                );
-                possible.push(found.clone());
-                let mut last = found;
-                for text in ["second writer", "once more"] {
-                    let next_frame = store.snapshot().unwrap().end_frame().0;
-                    last.0 += 1;
-                    last.1.insert(next_frame, text.into());
-                    possible.push(last.clone());
-                    let put = store.put(note(text, text));
-                    match put.and_then(|_| store.commit(CommitOptions::default())) {
-                        Ok(_) => certain = Some(possible.len() - 1),
-                        Err(_) => break,
-                    }
-                }
-            }
-            let allowed: Vec<_> = match certain {
-                Some(index) => possible[index..].iter().collect(),
-                None => allowed(&states, acknowledged)
-                    .into_iter()
-                    .chain(&possible)
-                    .collect(),
-            };
-            for (number, image) in volume.images(3).into_iter().enumerate() {
-                let case =
-                    format!("killed at {stop}, second writer at {second_stop}, image {number}");
-                check_image(image, &allowed, &case);
-            }
+            let case = format!("killed at {stop}, second writer at {second_stop}");
+            second_writer_then_power_failure(&volume, &allowed(&states, acknowledged), &case);
         }
     }
 }
@@ -321,38 +289,57 @@ fn a_kill_then_another_writer_then_a_power_failure() {
 fn a_sync_fails_and_another_writer_goes_on() {
     let states = states();
     for stop in 1..=operations_of_the_workload() {
-        let volume = new_volume();
-        volume.set_fault(Fault::FailSync(stop));
-        let mut store = open(&volume).unwrap();
-        let acknowledged = run(&mut store);
-        if acknowledged == workload().len() {
-            continue; // The operation was a write.
+        for second_stop in 1..=9 {
+            let volume = new_volume();
+            volume.set_fault(Fault::FailSync(stop));
+            let mut store = open(&volume).unwrap();
+            let acknowledged = run(&mut store);
+            if acknowledged == workload().len() {
+                break; // The operation was a write.
+            }
+            let refused = store.put(note("x", "x"));
+            assert!(matches!(refused, Err(Error::Poisoned { .. })));
+            drop(store);
+            volume.set_fault(Fault::Kill(second_stop));
+            let case = format!("sync {stop} failed, second writer stopped at {second_stop}");
+            second_writer_then_power_failure(&volume, &allowed(&states, acknowledged), &case);
         }
-        assert!(matches!(
-            store.put(note("x", "x")),
-            Err(Error::Poisoned { .. })
-        ));
-        drop(store);
-        volume.set_fault(Fault::None);
-        let mut store = open(&volume).unwrap();
+    }
+}
+
+/// Another process commits twice, as far as it comes; then the power fails. What it saw is part of what must be
+/// there once it has committed on top of it.
+fn second_writer_then_power_failure(volume: &FaultyVolume, allowed: &[&Seen], case: &str) {
+    let mut possible = vec![];
+    let mut certain = None;
+    if let Ok(mut store) = open(volume) {
         let mut last = seen(&store);
-        assert!(
-            allowed(&states, acknowledged).contains(&&last),
-            "sync {stop} failed"
-        );
-        for text in ["second writer", "once more"] {
-            let id = store.put(note(text, text)).unwrap().frame;
-            store.commit(CommitOptions::default()).unwrap();
+        assert!(allowed.contains(&&last), "{case}");
+        possible.push(last.clone());
+        for uri in ["second writer", "once more"] {
+            // Larger than a sector, so that a torn write of it leaves neither old nor new.
+            let payload = noise(1_500, uri.len() as u64);
+            let next_frame = store.snapshot().unwrap().end_frame().0;
             last.0 += 1;
-            last.1.insert(id.0, text.into());
-            for (number, image) in volume.images(3).into_iter().enumerate() {
-                check_image(
-                    image,
-                    &[&last],
-                    &format!("sync {stop} failed, image {number}"),
-                );
+            last.1.insert(next_frame, payload.clone());
+            possible.push(last.clone());
+            let put = store.put(NewFrame {
+                payload,
+                is_text: false,
+                ..note(uri, "")
+            });
+            match put.and_then(|_| store.commit(CommitOptions::default())) {
+                Ok(_) => certain = Some(possible.len() - 1),
+                Err(_) => break,
             }
         }
+    }
+    let allowed: Vec<_> = match certain {
+        Some(index) => possible[index..].iter().collect(),
+        None => allowed.iter().copied().chain(&possible).collect(),
+    };
+    for (number, image) in volume.images(3).into_iter().enumerate() {
+        check_image(image, &allowed, &format!("{case}, image {number}"));
     }
 }
 
@@ -434,4 +421,19 @@ fn a_copy_of_a_live_file_with_an_old_root_page_opens_by_its_footer() {
     volume.insert(path(), copy);
     let error = Store::open_on(volume, path(), options(), true).unwrap_err();
     assert_eq!(error.kind(), "corrupt", "{error}");
+}
+
+#[test]
+fn a_rotten_root_page_does_not_hide_a_commit_that_was_a_checkpoint() {
+    let volume = new_volume();
+    let mut store = open(&volume).unwrap();
+    for step in &workload()[..8] {
+        apply(&mut store, step).unwrap();
+    }
+    let expected = seen(&store);
+    for page in [4_096, 8_192] {
+        let mut image = volume.live();
+        image[page + 60] ^= 1;
+        check_image(image, &[&expected], &format!("root page at {page}"));
+    }
 }
