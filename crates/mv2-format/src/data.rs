@@ -250,17 +250,15 @@ fn encode_rows(rows: &[FrameMeta]) -> Vec<u8> {
     for row in rows {
         out.extend_from_slice(&row.content_hash);
     }
-    let columns: [fn(&FrameMeta) -> &Option<String>; 4] = [
-        |row| &row.uri,
-        |row| &row.title,
-        |row| &row.kind,
-        |row| &row.track,
-    ];
-    for column in columns {
-        for text in rows.iter().filter_map(|row| column(row).as_deref()) {
+    let mut column = |texts: &mut dyn Iterator<Item = &Option<String>>| {
+        for text in texts.flatten() {
             put_str(&mut out, text);
         }
-    }
+    };
+    column(&mut rows.iter().map(|row| &row.uri));
+    column(&mut rows.iter().map(|row| &row.title));
+    column(&mut rows.iter().map(|row| &row.kind));
+    column(&mut rows.iter().map(|row| &row.track));
     for row in rows {
         encode_tags(&mut out, row);
     }
@@ -276,6 +274,17 @@ struct Row {
     metadata_len: u64,
     search_text_len: u64,
 }
+
+/// A text of a frame that is a column of its own.
+type TextColumn = fn(&mut FrameMeta) -> &mut Option<String>;
+
+/// These columns in their order, with the flag that says whether a frame has one.
+const TEXT_COLUMNS: [(u8, TextColumn); 4] = [
+    (1, |meta| &mut meta.uri),
+    (2, |meta| &mut meta.title),
+    (3, |meta| &mut meta.kind),
+    (4, |meta| &mut meta.track),
+];
 
 /// Decodes a metadata block of `count` frames, the first of which is `first`.
 fn decode_rows(raw: &[u8], first: FrameId, count: usize, stream_start: u64) -> Result<Vec<Row>> {
@@ -342,19 +351,11 @@ fn decode_rows(raw: &[u8], first: FrameId, count: usize, stream_start: u64) -> R
     for row in &mut rows {
         row.meta.content_hash = reader.array()?;
     }
-    let columns: [(u8, fn(&mut FrameMeta) -> &mut Option<String>); 4] = [
-        (1, |meta| &mut meta.uri),
-        (2, |meta| &mut meta.title),
-        (3, |meta| &mut meta.kind),
-        (4, |meta| &mut meta.track),
-    ];
-    for (bit, column) in columns {
-        for (row, _) in rows
-            .iter_mut()
-            .zip(&flags)
-            .filter(|(_, flags)| has(**flags, bit))
-        {
-            *column(&mut row.meta) = Some(reader.str()?.to_owned());
+    for (bit, column) in TEXT_COLUMNS {
+        for (row, flags) in rows.iter_mut().zip(&flags) {
+            if has(*flags, bit) {
+                *column(&mut row.meta) = Some(reader.str()?.to_owned());
+            }
         }
     }
     for row in &mut rows {
@@ -489,10 +490,10 @@ impl DataSegment {
         let uris = segment.section(Section::Uris).len();
         if count > u64::from(u32::MAX)
             || first.0.checked_add(count).is_none()
-            || blocks % BLOCK_ENTRY_BYTES != 0
+            || !blocks.is_multiple_of(BLOCK_ENTRY_BYTES)
             || (blocks == 0) != (stream_len == 0)
             || metas != count.div_ceil(META_FRAMES as u64) * META_ENTRY_BYTES as u64
-            || uris % URI_ENTRY_BYTES != 0
+            || !uris.is_multiple_of(URI_ENTRY_BYTES)
         {
             return Err(Error::invalid(
                 "data segment",
@@ -786,10 +787,10 @@ impl DataSegment {
         if frame.meta.is_text && std::str::from_utf8(&frame.payload).is_err() {
             return Err(Error::invalid("text of a frame", "UTF-8", "other bytes"));
         }
-        if let Some(uri) = &frame.meta.uri {
-            if !self.find_uri(uri)?.contains(&id) {
-                return Err(Error::invalid("uri table", "an entry for each uri", uri));
-            }
+        if let Some(uri) = &frame.meta.uri
+            && !self.find_uri(uri)?.contains(&id)
+        {
+            return Err(Error::invalid("uri table", "an entry for each uri", uri));
         }
         Ok(frame.meta.uri.is_some())
     }
@@ -824,7 +825,7 @@ mod tests {
                 id: FrameId(id),
                 commit: CommitId(1 + id / 10),
                 lineage: LineageId((id % 3) as u32),
-                timestamp: Timestamp(if id % 5 == 0 {
+                timestamp: Timestamp(if id.is_multiple_of(5) {
                     i64::MIN
                 } else {
                     i64::MAX - id as i64
@@ -907,11 +908,10 @@ mod tests {
             let mut body = build(&frames);
             let at = at.index(body.len());
             body[at] = value;
-            if let Ok(segment) = DataSegment::open(&SegmentBytes::from_vec(body)) {
-                if segment.count < 10_000 {
+            if let Ok(segment) = DataSegment::open(&SegmentBytes::from_vec(body))
+                && segment.count < 10_000 {
                     segment.verify();
                 }
-            }
         }
 
         #[test]

@@ -132,14 +132,15 @@ impl Header {
         reader.reserved(PAGE_BYTES - 4 - reader.pos())?;
         let page = PAGE_BYTES as u64;
         let offset = header.wal_offset.0;
-        if offset < WAL_OFFSET || offset % page != 0 || offset > i64::MAX as u64 {
+        if offset < WAL_OFFSET || !offset.is_multiple_of(page) || offset > i64::MAX as u64 {
             return Err(Error::invalid(
                 "header field wal_offset",
                 "a page behind the roots",
                 offset,
             ));
         }
-        if !(64 << 10..=64 << 20).contains(&header.wal_len) || header.wal_len % page != 0 {
+        if !(64 << 10..=64 << 20).contains(&header.wal_len) || !header.wal_len.is_multiple_of(page)
+        {
             return Err(Error::invalid(
                 "header field wal_len",
                 "64 KiB to 64 MiB in whole pages",

@@ -43,3 +43,8 @@ pub use frame::{Frame, FrameMeta};
 pub use ids::{CommitId, FileOffset, FrameId, Generation, LineageId, SegmentId, Timestamp};
 pub use index::{BoxError, IndexBuilder, IndexFactory};
 pub use segment::{ByteOwner, SegmentBytes, SegmentKind};
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -110,8 +110,8 @@ impl Root {
             .toc_len
             .checked_next_multiple_of(page)
             .and_then(|len| root.toc_offset.0.checked_add(len));
-        if root.toc_offset.0 % page != 0
-            || root.committed_len % page != 0
+        if !root.toc_offset.0.is_multiple_of(page)
+            || !root.committed_len.is_multiple_of(page)
             || toc_end.and_then(|end| end.checked_add(page)) != Some(root.committed_len)
         {
             return Err(Error::invalid(

@@ -358,7 +358,7 @@ pub(crate) fn encode_tags(out: &mut Vec<u8>, meta: &FrameMeta) {
 
 /// Reads the tags of a frame.
 pub(crate) fn decode_tags(reader: &mut Reader<'_>) -> Result<Vec<(String, String)>> {
-    let count = reader.len()?;
+    let count = reader.length()?;
     let mut tags = Vec::new();
     for _ in 0..count {
         tags.push((reader.str()?.to_owned(), reader.str()?.to_owned()));
@@ -371,7 +371,7 @@ pub(crate) fn decode_tags(reader: &mut Reader<'_>) -> Result<Vec<(String, String
 
 /// Reads the labels of a frame.
 pub(crate) fn decode_labels(reader: &mut Reader<'_>) -> Result<Vec<String>> {
-    let count = reader.len()?;
+    let count = reader.length()?;
     let mut labels = Vec::new();
     for _ in 0..count {
         labels.push(reader.str()?.to_owned());
@@ -443,11 +443,11 @@ mod tests {
                 id: FrameId(id),
                 commit: CommitId(9),
                 timestamp: Timestamp(-5),
-                uri: (id % 2 == 0).then(|| format!("notes/{id}.md")),
+                uri: id.is_multiple_of(2).then(|| format!("notes/{id}.md")),
                 title: Some("題".into()),
                 tags: vec![("a".into(), "1".into()), ("b".into(), String::new())],
                 labels: vec!["x".into()],
-                search_text: (id % 3 == 0).then(|| "other words".into()),
+                search_text: id.is_multiple_of(3).then(|| "other words".into()),
                 is_text: true,
                 content_hash: content_hash(text.as_bytes()),
                 payload_len: text.len() as u64,

@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Error::Truncated`] if more is announced than is left.
-    pub fn len(&mut self) -> Result<usize> {
+    pub fn length(&mut self) -> Result<usize> {
         let len = self.varint()?;
         let left = self.left() as u64;
         if len > left {
@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Error::Truncated`]; [`Error::Invalid`] if it is not UTF-8.
     pub fn str(&mut self) -> Result<&'a str> {
-        let len = self.len()?;
+        let len = self.length()?;
         let bytes = self.bytes(len)?;
         std::str::from_utf8(bytes).map_err(|error| Error::invalid(self.what, "UTF-8", error))
     }

@@ -39,3 +39,8 @@ pub use types::*;
 
 #[cfg(not(unix))]
 compile_error!("mv2-store runs on Unix so far; docs/platforms.md says what other systems need");
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -192,10 +192,10 @@ impl State {
         if id.0 == 0 || id > newest {
             return Err(Error::NoSuchCommit { commit: id, newest });
         }
-        if let Some(first) = self.tail.commits.first() {
-            if id >= first.id {
-                return Ok(self.tail.commits[(id.0 - first.id.0) as usize].clone());
-            }
+        if let Some(first) = self.tail.commits.first()
+            && id >= first.id
+        {
+            return Ok(self.tail.commits[(id.0 - first.id.0) as usize].clone());
         }
         for slot in &self.checkpoint.commits {
             if (slot.entry.first_commit..=slot.entry.last_commit).contains(&id) {
@@ -345,12 +345,12 @@ impl State {
         if id >= end {
             return Err(Error::NoSuchFrame { frame: id, end });
         }
-        if let Some(first) = self.tail.frames.first() {
-            if id >= first.meta.id {
-                return Ok(Location::Tail(
-                    &self.tail.frames[(id.0 - first.meta.id.0) as usize],
-                ));
-            }
+        if let Some(first) = self.tail.frames.first()
+            && id >= first.meta.id
+        {
+            return Ok(Location::Tail(
+                &self.tail.frames[(id.0 - first.meta.id.0) as usize],
+            ));
         }
         let data = &self.checkpoint.data;
         let index = data.partition_point(|slot| slot.entry.end_frame <= id);

@@ -112,15 +112,15 @@ impl Transaction {
 
     /// Puts a frame in the place of others, unless the one that it replaces says the same.
     fn place(&mut self, mut pending: Pending, older: Vec<FrameId>) -> Result<PutOutcome> {
-        if let [old] = older[..] {
-            if self.meta(old)?.same_content(&pending.meta) {
-                return Ok(PutOutcome {
-                    frame: old,
-                    status: PutStatus::Unchanged,
-                    superseded: None,
-                    deduplicated: false,
-                });
-            }
+        if let [old] = older[..]
+            && self.meta(old)?.same_content(&pending.meta)
+        {
+            return Ok(PutOutcome {
+                frame: old,
+                status: PutStatus::Unchanged,
+                superseded: None,
+                deduplicated: false,
+            });
         }
         let id = self.next_frame();
         pending.meta.id = id;
