@@ -9,6 +9,8 @@
 //! The payloads, metadata and search texts of all frames form one stream, which is cut into blocks
 //! and compressed. Everything else that is known of 128 frames is one small compressed block of columns.
 
+use std::ops::Range;
+
 use crate::checksum::hash32;
 use crate::codec::{self, Codec};
 use crate::error::{Error, Result};
@@ -286,81 +288,110 @@ const TEXT_COLUMNS: [(u8, TextColumn); 4] = [
     (4, |meta| &mut meta.track),
 ];
 
-/// Decodes a metadata block of `count` frames, the first of which is `first`.
-fn decode_rows(raw: &[u8], first: FrameId, count: usize, stream_start: u64) -> Result<Vec<Row>> {
+/// Decodes the rows `wanted` of a metadata block of `count` frames, the first of which is `first`.
+/// Nothing is allocated for the other rows.
+fn decode_rows(
+    raw: &[u8],
+    first: FrameId,
+    count: usize,
+    stream_start: u64,
+    wanted: Range<usize>,
+) -> Result<Vec<Row>> {
     let mut reader = Reader::new(raw, "metadata block");
-    let mut rows = vec![Row::default(); count];
+    let mut rows = vec![Row::default(); wanted.len()];
+    let place = |index: usize| {
+        index
+            .checked_sub(wanted.start)
+            .filter(|i| *i < wanted.len())
+    };
     let (mut commit, mut lineage, mut time) = (0u64, 0i64, 0i64);
-    for (row, id) in rows.iter_mut().zip(first.0..) {
-        row.meta.id = FrameId(id);
+    for index in 0..count {
         commit = commit
             .checked_add(reader.varint()?)
             .ok_or_else(|| Error::invalid("commit of a frame", "a 64-bit id", "a larger one"))?;
-        row.meta.commit = CommitId(commit);
-    }
-    for row in &mut rows {
-        lineage = lineage.wrapping_add(reader.zigzag()?);
-        row.meta.lineage = LineageId(
-            u32::try_from(lineage)
-                .map_err(|_| Error::invalid("lineage of a frame", "a 32-bit id", lineage))?,
-        );
-    }
-    for row in &mut rows {
-        time = time.wrapping_add(reader.zigzag()?);
-        row.meta.timestamp = Timestamp(time);
-    }
-    let mut flags = Vec::with_capacity(count);
-    for _ in 0..count {
-        let bits = reader.u8()?;
-        if has(bits, 7) {
-            return Err(Error::invalid("frame flags", "bits 0 to 6", bits));
+        if let Some(row) = place(index).map(|at| &mut rows[at]) {
+            row.meta.id = FrameId(first.0 + index as u64);
+            row.meta.commit = CommitId(commit);
         }
-        flags.push(bits);
     }
-    for (row, flags) in rows.iter_mut().zip(&flags) {
-        row.meta.is_text = has(*flags, 0);
-        row.meta.payload_len = reader.varint()?;
+    for index in 0..count {
+        lineage = lineage.wrapping_add(reader.zigzag()?);
+        let id = u32::try_from(lineage)
+            .map_err(|_| Error::invalid("lineage of a frame", "a 32-bit id", lineage))?;
+        if let Some(row) = place(index).map(|at| &mut rows[at]) {
+            row.meta.lineage = LineageId(id);
+        }
     }
-    for (row, _) in rows
-        .iter_mut()
-        .zip(&flags)
-        .filter(|(_, flags)| has(**flags, 5))
-    {
-        row.metadata_len = reader.varint()?;
-        row.meta.metadata = Some(String::new());
+    for index in 0..count {
+        time = time.wrapping_add(reader.zigzag()?);
+        if let Some(row) = place(index).map(|at| &mut rows[at]) {
+            row.meta.timestamp = Timestamp(time);
+        }
     }
-    for (row, _) in rows
-        .iter_mut()
-        .zip(&flags)
-        .filter(|(_, flags)| has(**flags, 6))
-    {
-        row.search_text_len = reader.varint()?;
-        row.meta.search_text = Some(String::new());
+    let flags = reader.bytes(count)?;
+    if let Some(bits) = flags.iter().find(|bits| has(**bits, 7)) {
+        return Err(Error::invalid("frame flags", "bits 0 to 6", bits));
+    }
+    // Payload, metadata and search text of each frame, by column.
+    let mut lens = vec![[0u64; 3]; count];
+    for (column, bit) in [None, Some(5), Some(6)].into_iter().enumerate() {
+        for (len, flags) in lens.iter_mut().zip(flags) {
+            if bit.is_none_or(|bit| has(*flags, bit)) {
+                len[column] = reader.varint()?;
+            }
+        }
     }
     let mut start = stream_start;
-    for row in &mut rows {
-        row.start = start;
+    for (index, [payload_len, metadata_len, search_text_len]) in lens.into_iter().enumerate() {
+        if let Some(row) = place(index).map(|at| &mut rows[at]) {
+            row.meta.is_text = has(flags[index], 0);
+            row.meta.metadata = has(flags[index], 5).then(String::new);
+            row.meta.search_text = has(flags[index], 6).then(String::new);
+            row.meta.payload_len = payload_len;
+            (row.start, row.metadata_len, row.search_text_len) =
+                (start, metadata_len, search_text_len);
+        }
         start = start
-            .checked_add(row.meta.payload_len)
-            .and_then(|end| end.checked_add(row.metadata_len))
-            .and_then(|end| end.checked_add(row.search_text_len))
+            .checked_add(payload_len)
+            .and_then(|end| end.checked_add(metadata_len))
+            .and_then(|end| end.checked_add(search_text_len))
             .ok_or_else(|| {
                 Error::invalid("lengths of a metadata block", "64-bit positions", "more")
             })?;
     }
-    for row in &mut rows {
-        row.meta.content_hash = reader.array()?;
+    for index in 0..count {
+        let hash = reader.array()?;
+        if let Some(row) = place(index).map(|at| &mut rows[at]) {
+            row.meta.content_hash = hash;
+        }
     }
     for (bit, column) in TEXT_COLUMNS {
-        for (row, flags) in rows.iter_mut().zip(&flags) {
-            if has(*flags, bit) {
-                *column(&mut row.meta) = Some(reader.str()?.to_owned());
+        for (index, _) in flags
+            .iter()
+            .enumerate()
+            .filter(|(_, flags)| has(**flags, bit))
+        {
+            match place(index).map(|at| &mut rows[at]) {
+                Some(row) => *column(&mut row.meta) = Some(reader.str()?.to_owned()),
+                None => reader.skip_str()?,
             }
         }
     }
-    for row in &mut rows {
-        row.meta.tags = decode_tags(&mut reader)?;
-        row.meta.labels = decode_labels(&mut reader)?;
+    for index in 0..count {
+        match place(index).map(|at| &mut rows[at]) {
+            Some(row) => {
+                row.meta.tags = decode_tags(&mut reader)?;
+                row.meta.labels = decode_labels(&mut reader)?;
+            }
+            None => {
+                for strings_each in [2, 1] {
+                    let strings = reader.length()?;
+                    for _ in 0..strings * strings_each {
+                        reader.skip_str()?;
+                    }
+                }
+            }
+        }
     }
     reader.finish()?;
     Ok(rows)
@@ -374,7 +405,7 @@ struct Block {
 }
 
 impl Block {
-    fn range(&self) -> std::ops::Range<u64> {
+    fn range(&self) -> Range<u64> {
         self.start..self.start + self.bytes.len() as u64
     }
 }
@@ -417,7 +448,9 @@ impl Cursor<'_> {
         match &self.rows {
             Some((loaded, rows)) if *loaded == block => Ok(rows[index].clone()),
             _ => {
-                let (_, rows) = self.rows.insert((block, self.segment.rows(block)?));
+                let (_, rows) = self
+                    .rows
+                    .insert((block, self.segment.rows(block, 0..META_FRAMES)?));
                 Ok(rows[index].clone())
             }
         }
@@ -539,7 +572,13 @@ impl DataSegment {
     /// # Errors
     /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
     pub fn frame(&self, id: FrameId) -> Result<Frame> {
-        self.cursor().frame(id)
+        let row = self.row(id)?;
+        let mut cache = None;
+        let payload = self.stream(row.start, row.meta.payload_len, &mut cache)?;
+        Ok(Frame {
+            meta: self.complete(row, &mut cache)?,
+            payload,
+        })
     }
 
     /// Reads frames one after the other; each block is decompressed once.
@@ -608,10 +647,12 @@ impl DataSegment {
 
     fn row(&self, id: FrameId) -> Result<Row> {
         let (block, index) = self.place(id)?;
-        Ok(self.rows(block)?.swap_remove(index))
+        let mut rows = self.rows(block, index..index + 1)?;
+        rows.pop().ok_or(Error::NoSuchFrame { frame: id })
     }
 
-    fn rows(&self, block: u64) -> Result<Vec<Row>> {
+    /// Those rows of a metadata block that are `wanted` and there.
+    fn rows(&self, block: u64, wanted: Range<usize>) -> Result<Vec<Row>> {
         let at = block as usize * META_ENTRY_BYTES;
         let entry = self
             .section(Section::MetaDirectory)
@@ -624,13 +665,10 @@ impl DataSegment {
         let stored = stored(self.section(Section::Metas), offset, stored_len)?;
         let raw = codec::decompress(codec, stored, raw_len as usize)?;
         let before = block * META_FRAMES as u64;
-        let count = (self.count - before).min(META_FRAMES as u64);
-        decode_rows(
-            &raw,
-            FrameId(self.first.0 + before),
-            count as usize,
-            stream_start,
-        )
+        let count = (self.count - before).min(META_FRAMES as u64) as usize;
+        let first = FrameId(self.first.0 + before);
+        let wanted = wanted.start..wanted.end.min(count);
+        decode_rows(&raw, first, count, stream_start, wanted)
     }
 
     fn complete(&self, row: Row, cache: &mut Option<Block>) -> Result<FrameMeta> {

@@ -158,6 +158,15 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map_err(|error| Error::invalid(self.what, "UTF-8", error))
     }
 
+    /// Skips a string without looking at it.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`].
+    pub fn skip_str(&mut self) -> Result<()> {
+        let len = self.length()?;
+        self.bytes(len).map(drop)
+    }
+
     /// Skips reserved bytes, which must be zero.
     ///
     /// # Errors

@@ -99,9 +99,12 @@ pub(crate) fn refresh(volume: &dyn Volume, state: &State, writable: bool) -> Res
         }
         let mut next = state.clone();
         follow_log(&mut next)?;
+        if next.tail.end == state.tail.end {
+            // Nothing new when the root pages were read.
+            return Ok(None);
+        }
         if read_roots(file)? == pages {
-            let grew = next.tail.end != state.tail.end;
-            return Ok(grew.then_some(next));
+            return Ok(Some(next));
         }
     }
     Err(Error::Busy {
