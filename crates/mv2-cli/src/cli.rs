@@ -1,0 +1,360 @@
+//! Every command and flag, once: help, completions and the reference derive from here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use mv2::Timestamp;
+
+const EXIT_CODES: &str = "Exit codes: 0 done or found, 1 nothing found or a check that failed, \
+    2 wrong usage or an error, 130 interrupted.";
+
+const EXAMPLES: &str = "\
+Examples:
+  mv2 put notes.mv2 notes/                 import a folder
+  echo 'call Ada' | mv2 put notes.mv2 -    remember a line
+  mv2 search notes.mv2 'who to call'       find it again
+  mv2 get notes.mv2 todo/today.md          read a document
+  mv2 log notes.mv2                        see what was put when";
+
+/// Long-term memory for AI agents in one .mv2 file.
+#[derive(Parser, Debug)]
+#[command(name = "mv2", version, max_term_width = 100, after_help = EXIT_CODES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    /// Print JSON; errors too, on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How long to wait for another writer
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub(crate) lock_wait: Duration,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Also into a file or pipe
+    Always,
+    /// Not at all
+    Never,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Make a new memory file
+    Create(CreateArgs),
+    /// Put documents: files, folders, standard input or JSON lines
+    Put(PutArgs),
+    /// Search the documents
+    Search(SearchArgs),
+    /// Print a document
+    Get(GetArgs),
+    /// Put a new version in the place of a document
+    Update(UpdateArgs),
+    /// Delete documents; they stay in the history
+    Delete(DeleteArgs),
+    /// List the commits, newest first
+    Log(LogArgs),
+    /// Print figures of the memory and its file
+    Stats(StatsArgs),
+    /// Check the file
+    Verify(VerifyArgs),
+    /// Print the completion script of a shell
+    Completions(CompletionsArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CreateArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// Size of the write-ahead log, 64K to 64M
+    #[arg(long, value_name = "BYTES", value_parser = byte_size)]
+    pub(crate) wal_bytes: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PutArgs {
+    /// The memory file; it is made if there is none
+    pub(crate) file: PathBuf,
+    /// Files and folders, or `-` for standard input, which is also read if nothing is named
+    ///
+    /// A folder is taken with everything in it that its ignore files (.gitignore, .ignore) do not
+    /// exclude, except hidden files and memory files. The uri of a document is its path inside the
+    /// folder, that of a single file its name. A document that is there already, unchanged, is
+    /// skipped.
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Read a document from each line of JSON in PATH, or standard input
+    ///
+    /// A line is {"text", "uri"?, "title"?, "timestamp"?, "tags"?, "labels"?, "kind"?, "track"?,
+    /// "metadata"?}. Lines that cannot be read are reported and skipped, and the exit code is 2.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "-", conflicts_with = "paths")]
+    pub(crate) jsonl: Option<PathBuf>,
+    /// Commit after so many documents, or 8 MiB, whichever comes first
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) commit_every: u64,
+    /// Stop at the first document that cannot be read, and drop what is not committed
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// The name of the document
+    #[arg(long)]
+    pub(crate) uri: Option<String>,
+    #[command(flatten)]
+    pub(crate) document: DocumentArgs,
+    /// A line for the log
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Make no embeddings (there are none yet)
+    #[arg(long)]
+    pub(crate) no_embed: bool,
+}
+
+/// What is known of a document besides its bytes.
+#[derive(Args, Debug)]
+pub(crate) struct DocumentArgs {
+    /// A title; by default the first heading of a Markdown file, or the file's name
+    #[arg(long)]
+    pub(crate) title: Option<String>,
+    /// A tag to filter by; can be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) tags: Vec<(String, String)>,
+    /// A label to filter by; can be repeated
+    #[arg(long = "label", value_name = "LABEL")]
+    pub(crate) labels: Vec<String>,
+    /// What sort of document it is
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// A stream of yours that it belongs to
+    #[arg(long)]
+    pub(crate) track: Option<String>,
+    /// When what it tells happened: RFC 3339, a date or Unix seconds; by default now
+    #[arg(long, value_name = "TIME", value_parser = time, allow_negative_numbers = true)]
+    pub(crate) timestamp: Option<Timestamp>,
+    /// Anything else to keep with it, as JSON
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    pub(crate) metadata: Option<serde_json::Value>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Query: words, \"phrases\", +must, -not, field:value, tag:k=v, uri:prefix*, AND, OR, NOT and parentheses.
+Put -- before a query that begins with a dash. One that cannot be understood is searched as plain words.")]
+pub(crate) struct SearchArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// What to search for; several words may stand without quotes
+    #[arg(required = true)]
+    pub(crate) query: Vec<String>,
+    /// How many documents to show at the most
+    #[arg(short = 'k', long, value_name = "N", default_value_t = 10, value_parser = top_k)]
+    pub(crate) top_k: usize,
+    /// Which indexes to ask
+    #[arg(long, default_value = "lex")]
+    pub(crate) mode: SearchMode,
+    /// Only documents with this tag; can be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) tags: Vec<(String, String)>,
+    /// Only documents with this label; can be repeated
+    #[arg(long = "label", value_name = "LABEL")]
+    pub(crate) labels: Vec<String>,
+    /// Only documents of this kind
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Only documents of this track
+    #[arg(long)]
+    pub(crate) track: Option<String>,
+    /// Only the document with this uri, or those under a prefix that ends in *
+    #[arg(long)]
+    pub(crate) uri: Option<String>,
+    /// Length of the snippets, in characters
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) snippet_chars: usize,
+    /// Count all documents that match, not only enough for the answer
+    #[arg(long)]
+    pub(crate) count: bool,
+    /// Print only the numbers of the frames
+    #[arg(long)]
+    pub(crate) ids_only: bool,
+}
+
+/// Which indexes a search asks.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SearchMode {
+    /// The words of the documents
+    Lex,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GetArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// The document's uri, or the number of its frame
+    #[arg(value_name = "ID|URI")]
+    pub(crate) target: String,
+    /// Print the document byte for byte and nothing else
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) raw: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UpdateArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// The document's uri, or the number of its frame
+    #[arg(value_name = "ID|URI")]
+    pub(crate) target: String,
+    /// A file with the new version, or `-` for standard input; without it the document stays and
+    /// what the flags name is changed
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
+    /// A new name of the document
+    #[arg(long)]
+    pub(crate) uri: Option<String>,
+    #[command(flatten)]
+    pub(crate) document: DocumentArgs,
+    /// A line for the log
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Make no embeddings (there are none yet)
+    #[arg(long)]
+    pub(crate) no_embed: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DeleteArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// Uris of documents, or numbers of frames; all are deleted, or if one is not there, none
+    #[arg(value_name = "ID|URI", required = true)]
+    pub(crate) targets: Vec<String>,
+    /// A line for the log
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LogArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// How many commits to list at the most
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// List the frames that each commit changed
+    #[arg(long)]
+    pub(crate) frames: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StatsArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// Read every byte and decode every frame
+    #[arg(long)]
+    pub(crate) deep: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "expected seconds, like 10 or 0.5".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    mv2::time::parse(text).map_err(|_| "expected RFC 3339, a date or Unix seconds".to_owned())
+}
+
+fn json(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
+}
+
+fn top_k(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a number from 1 on".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn byte_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        _ => return Err("expected bytes, like 1048576, 1024K or 1M".to_owned()),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "expected bytes, like 1048576 or 1M".to_owned())?;
+    let bytes = number.saturating_mul(factor);
+    let allowed = mv2::store::MIN_WAL_BYTES..=mv2::store::MAX_WAL_BYTES;
+    if allowed.contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err("expected 64K to 64M".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(byte_size("65536"), Ok(65_536));
+        assert_eq!(byte_size("64K"), Ok(65_536));
+        assert_eq!(byte_size("1MiB"), Ok(1 << 20));
+        for wrong in ["", "K", "1", "65M", "1G", "-1K", "999999999999999999999K"] {
+            assert!(byte_size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn waits_are_finite() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["-1", "inf", "nan", "x"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

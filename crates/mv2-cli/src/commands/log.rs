@@ -1,0 +1,133 @@
+//! `mv2 log FILE`.
+
+use mv2::{Commit, Snapshot};
+
+use crate::cli::{Global, LogArgs};
+use crate::exit::Exit;
+use crate::output::json::{LogChanges, LogCommit, Superseded};
+use crate::output::{Output, human, json};
+
+use super::open_options;
+
+/// From this difference between the clock and the commit's time on, the clock is worth a remark.
+const CLOCK_JUMP_MICROS: i64 = 5 * 60 * 1_000_000;
+
+/// The branch of each commit, as long as there is one.
+const BRANCH: &str = "main";
+
+pub(super) fn run(args: &LogArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
+    let snapshot = open_options(global)
+        .open_read_only(&args.file)?
+        .snapshot()?;
+    let commits = snapshot.log().take(args.limit.unwrap_or(usize::MAX));
+    if output.is_json() {
+        // Written as it is read: a log can be longer than what one wants to hold in memory.
+        output.bytes(format!("{{\"v\":{},\"commits\":[", json::VERSION).as_bytes())?;
+        for (at, commit) in commits.enumerate() {
+            let commit = commit?;
+            let changes = changes(&snapshot, &commit, args.frames)?;
+            if at > 0 {
+                output.bytes(b",")?;
+            }
+            let object = LogCommit {
+                id: commit.id.get(),
+                time: commit.time.to_string(),
+                wall: commit.wall.to_string(),
+                branch: BRANCH,
+                message: commit.message.as_deref(),
+                changes,
+            };
+            output.bytes(serde_json::to_string(&object)?.as_bytes())?;
+        }
+        output.line("]}")?;
+        return Ok(Exit::Done);
+    }
+    for commit in commits {
+        print(&snapshot, &commit?, args.frames, output)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn changes(snapshot: &Snapshot, commit: &Commit, frames: bool) -> anyhow::Result<LogChanges> {
+    if !frames {
+        return Ok(LogChanges::Counts {
+            added: commit.added,
+            superseded: commit.superseded,
+            deleted: commit.deleted,
+        });
+    }
+    let changes = snapshot.changes(commit.id)?;
+    Ok(LogChanges::Frames {
+        added: changes.added.iter().map(|id| id.get()).collect(),
+        superseded: changes
+            .superseded
+            .iter()
+            .map(|(old, new)| Superseded {
+                frame_id: old.get(),
+                by: new.get(),
+            })
+            .collect(),
+        deleted: changes.deleted.iter().map(|id| id.get()).collect(),
+    })
+}
+
+fn print(
+    snapshot: &Snapshot,
+    commit: &Commit,
+    frames: bool,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let style = output.style;
+    output.line(format_args!(
+        "{} {} {}",
+        style.bold(&format!("commit {}", commit.id)),
+        commit.time,
+        summary(commit)
+    ))?;
+    if let Some(message) = &commit.message {
+        output.line(format_args!("  {}", human::clean_line(message)))?;
+    }
+    if commit.time.as_micros().abs_diff(commit.wall.as_micros()) > CLOCK_JUMP_MICROS as u64 {
+        let remark = format!("  the clock said {}", commit.wall);
+        output.line(style.dim(&remark))?;
+    }
+    if frames {
+        let changes = snapshot.changes(commit.id)?;
+        for id in &changes.added {
+            output.line(format_args!("  + {}", describe(snapshot, *id)))?;
+        }
+        for (old, new) in &changes.superseded {
+            output.line(format_args!("  ~ {} (was {old})", describe(snapshot, *new)))?;
+        }
+        for id in &changes.deleted {
+            output.line(format_args!("  - {id}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn summary(commit: &Commit) -> String {
+    let parts = [
+        (commit.added, "added"),
+        (commit.superseded, "superseded"),
+        (commit.deleted, "deleted"),
+    ];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    parts.join(", ")
+}
+
+/// A frame's number, with its uri or title while it is alive.
+fn describe(snapshot: &Snapshot, id: mv2::FrameId) -> String {
+    let name = snapshot
+        .frame_by_id(id)
+        .ok()
+        .and_then(|meta| meta.uri.or(meta.title));
+    match name {
+        Some(name) => format!("{id} {}", human::clean_line(&name)),
+        None => id.to_string(),
+    }
+}

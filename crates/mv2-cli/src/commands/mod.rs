@@ -1,0 +1,134 @@
+//! One module for each command, and what they share.
+
+mod completions;
+mod create;
+mod delete;
+mod get;
+mod log;
+mod put;
+mod search;
+mod stats;
+mod update;
+mod verify;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use anyhow::Context as _;
+use mv2::format::frame::MAX_PAYLOAD_BYTES;
+use mv2::{FrameId, OpenOptions, PutOptions};
+
+use crate::cli::{Cli, Command, DocumentArgs, Global};
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Create(args) => create::run(args, global, output),
+        Command::Put(args) => put::run(args, global, output),
+        Command::Search(args) => search::run(args, global, output),
+        Command::Get(args) => get::run(args, global, output),
+        Command::Update(args) => update::run(args, global, output),
+        Command::Delete(args) => delete::run(args, global, output),
+        Command::Log(args) => log::run(args, global, output),
+        Command::Stats(args) => stats::run(args, global, output),
+        Command::Verify(args) => verify::run(args, output),
+        Command::Completions(args) => completions::run(args, output),
+    }
+}
+
+/// How each command opens a memory.
+fn open_options(global: &Global) -> OpenOptions {
+    OpenOptions::new().lock_wait(global.lock_wait)
+}
+
+/// How a document is named on the command line.
+#[derive(Debug, PartialEq, Eq)]
+enum Target<'a> {
+    /// Digits alone.
+    Id(FrameId),
+    /// Anything else.
+    Uri(&'a str),
+}
+
+impl<'a> Target<'a> {
+    fn parse(text: &'a str) -> Self {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse() {
+            Ok(id) if digits => Self::Id(FrameId(id)),
+            _ => Self::Uri(text),
+        }
+    }
+
+    /// The frame that is meant.
+    fn resolve(&self, snapshot: &mv2::Snapshot) -> mv2::Result<FrameId> {
+        match self {
+            Self::Id(id) => Ok(*id),
+            Self::Uri(uri) => Ok(snapshot.frame_by_uri(uri)?.id),
+        }
+    }
+}
+
+/// What the flags say about a document.
+fn put_options(document: &DocumentArgs, uri: Option<&str>) -> PutOptions {
+    PutOptions {
+        uri: uri.map(str::to_owned),
+        title: document.title.clone(),
+        timestamp: document.timestamp,
+        tags: document.tags.clone(),
+        labels: document.labels.clone(),
+        kind: document.kind.clone(),
+        track: document.track.clone(),
+        metadata: document.metadata.clone(),
+        ..PutOptions::default()
+    }
+}
+
+/// Reads a document as a whole; one that the format cannot hold fails before it fills the memory.
+fn read_document(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let info = file
+        .metadata()
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if info.is_dir() {
+        return Err(Failure::new("not_a_file", format!("{} is a folder", path.display())).into());
+    }
+    read_limited(file, &path.display().to_string())
+}
+
+/// Reads standard input as one document.
+fn read_stdin() -> anyhow::Result<Vec<u8>> {
+    read_limited(io::stdin().lock(), "standard input")
+}
+
+fn read_limited(reader: impl Read, name: &str) -> anyhow::Result<Vec<u8>> {
+    let mut payload = Vec::new();
+    reader
+        .take(MAX_PAYLOAD_BYTES as u64 + 1)
+        .read_to_end(&mut payload)
+        .with_context(|| format!("cannot read {name}"))?;
+    if payload.len() > MAX_PAYLOAD_BYTES {
+        let message = format!("{name} is larger than a document may be, {MAX_PAYLOAD_BYTES} bytes");
+        return Err(Failure::new("too_large", message).hint("split it").into());
+    }
+    Ok(payload)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_an_id_and_anything_else_a_uri() {
+        assert_eq!(Target::parse("12"), Target::Id(FrameId(12)));
+        for uri in ["a.md", "12a", "-1", "+1", "", "99999999999999999999999"] {
+            assert_eq!(Target::parse(uri), Target::Uri(uri));
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Batches of an import: each is committed as a whole, and printed once it is durable.
+
+use std::fmt;
+use std::io;
+
+use mv2::{Commit, Memvid, PutOptions, PutStatus, text};
+
+use crate::cli::PutArgs;
+use crate::exit::{Exit, Failure};
+use crate::interrupt;
+use crate::output::json::{CommitRef, Put, PutFrame, Skipped, SkippedObject};
+use crate::output::progress::Progress;
+use crate::output::{Output, human, json};
+
+/// Bytes of documents after which a batch is committed, so that memory stays bounded.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// A document that was read.
+pub(super) struct Document {
+    pub(super) source: Source,
+    pub(super) payload: Vec<u8>,
+    pub(super) options: PutOptions,
+    /// Bytes of input that it took.
+    pub(super) read_bytes: u64,
+}
+
+/// Where a document came from.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Stdin,
+    File(String),
+    Line { input: String, line: u64 },
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdin => f.write_str("standard input"),
+            Self::File(path) => f.write_str(path),
+            Self::Line { input, line } => write!(f, "{input}, line {line}"),
+        }
+    }
+}
+
+/// Why a document was not taken.
+pub(super) struct Rejection {
+    pub(super) kind: &'static str,
+    pub(super) message: String,
+}
+
+impl Rejection {
+    pub(super) fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}
+
+/// Collects documents, commits them batch by batch and says what became of them.
+pub(super) struct Importer<'a> {
+    memory: Memvid,
+    output: &'a mut Output,
+    progress: Progress,
+    message: Option<&'a str>,
+    max_documents: usize,
+    strict: bool,
+    batch: Vec<Document>,
+    batch_bytes: usize,
+    /// Whether nobody reads the output any more. The import goes on: what was asked for is the
+    /// memory, not the report.
+    unread: bool,
+    counts: Counts,
+}
+
+/// Over the whole import.
+#[derive(Default)]
+struct Counts {
+    added: u64,
+    superseded: u64,
+    unchanged: u64,
+    rejected: u64,
+    binary: u64,
+    commits: u64,
+    last_commit: Option<Commit>,
+}
+
+impl<'a> Importer<'a> {
+    pub(super) fn new(
+        memory: Memvid,
+        args: &'a PutArgs,
+        output: &'a mut Output,
+        progress: Progress,
+    ) -> Self {
+        Self {
+            memory,
+            output,
+            progress,
+            message: args.message.as_deref(),
+            max_documents: usize::try_from(args.commit_every).unwrap_or(usize::MAX),
+            strict: args.strict,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            unread: false,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes in a document, and commits the batch if it is full.
+    pub(super) fn add(&mut self, document: Document) -> anyhow::Result<()> {
+        self.progress.advance(document.read_bytes);
+        self.batch_bytes += document.payload.len();
+        self.batch.push(document);
+        if self.batch.len() >= self.max_documents || self.batch_bytes >= BATCH_BYTES {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Reports a document that cannot be taken. With `--strict` this is the end of the import.
+    pub(super) fn reject(&mut self, source: &Source, rejection: &Rejection) -> anyhow::Result<()> {
+        self.counts.rejected += 1;
+        let message = format!("{source}: {}", rejection.message);
+        if self.strict {
+            self.progress.finish();
+            self.memory.rollback();
+            let committed = self.counts.added + self.counts.superseded;
+            let kept = human::count(committed, "document");
+            return Err(Failure::new(rejection.kind, message)
+                .hint(format!(
+                    "nothing of this batch was committed; {kept} of earlier batches are"
+                ))
+                .into());
+        }
+        let (output, progress) = (&mut *self.output, &self.progress);
+        progress.suspend(|| {
+            if output.is_json() {
+                let (source, line) = match source {
+                    Source::Line { input, line } => (input.clone(), Some(*line)),
+                    other => (other.to_string(), None),
+                };
+                output.error_json(&SkippedObject {
+                    skipped: Skipped {
+                        source: &source,
+                        line,
+                        kind: rejection.kind,
+                        message: &rejection.message,
+                    },
+                });
+            } else {
+                output.message(format_args!("skipped {message}"));
+            }
+        });
+        Ok(())
+    }
+
+    /// Says something that a person should know, in either form of output.
+    pub(super) fn notice(&mut self, notice: impl fmt::Display) {
+        let (output, progress) = (&mut *self.output, &self.progress);
+        progress.suspend(|| output.message(format_args!("note: {notice}")));
+    }
+
+    /// Commits what is left, sums up, and chooses the exit code.
+    pub(super) fn finish(mut self) -> anyhow::Result<Exit> {
+        self.commit()?;
+        self.progress.finish();
+        if self.counts.binary > 0 {
+            let documents = human::count(self.counts.binary, "document");
+            self.notice(format_args!(
+                "{documents} not text; stored as they are, and found by name and metadata only"
+            ));
+        }
+        if !self.output.is_json() && !self.unread {
+            let summary = self.summary();
+            match self.output.line(summary).and_then(|()| self.output.flush()) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(if self.counts.rejected > 0 {
+            Exit::Error
+        } else {
+            Exit::Done
+        })
+    }
+
+    fn commit(&mut self) -> anyhow::Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        let mut frames = Vec::with_capacity(batch.len());
+        for document in batch {
+            let uri = document.options.uri.clone();
+            let binary = !text::is_text(&document.payload);
+            let put = self
+                .memory
+                .put_bytes_with_options(&document.payload, document.options);
+            let outcome = match put {
+                Ok(outcome) => outcome,
+                Err(error) if error.kind() == "too_large" => {
+                    let rejection = Rejection::new("too_large", error.to_string());
+                    self.reject(&document.source, &rejection)?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match outcome.status {
+                PutStatus::Unchanged => self.counts.unchanged += 1,
+                PutStatus::Superseded => self.counts.superseded += 1,
+                _ => self.counts.added += 1,
+            }
+            self.counts.binary += u64::from(binary && outcome.status != PutStatus::Unchanged);
+            frames.push(PutFrame {
+                frame_id: outcome.frame_id.get(),
+                uri,
+                status: json::status(outcome.status),
+                deduplicated: outcome.deduplicated,
+            });
+        }
+        let _gate = interrupt::gate();
+        let commit = match self.message {
+            Some(message) => self.memory.commit_with(message)?,
+            None => self.memory.commit()?,
+        };
+        if commit.is_some() {
+            interrupt::committed(frames.len());
+            self.counts.commits += 1;
+        }
+        self.acknowledge(&Put {
+            v: json::VERSION,
+            commit: commit.as_ref().map(CommitRef::from),
+            frames,
+        })?;
+        if commit.is_some() {
+            self.counts.last_commit = commit;
+        }
+        Ok(())
+    }
+
+    /// Prints the line of a commit and hands it to the reader at once.
+    fn acknowledge(&mut self, put: &Put) -> anyhow::Result<()> {
+        if self.unread || !self.output.is_json() || put.frames.is_empty() {
+            return Ok(());
+        }
+        let (output, progress) = (&mut *self.output, &self.progress);
+        let printed = progress.suspend(|| output.json(put).and_then(|()| output.flush()));
+        match printed {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.unread = true,
+            result => result?,
+        }
+        Ok(())
+    }
+
+    fn summary(&self) -> String {
+        let counts = &self.counts;
+        let parts: Vec<String> = [
+            (counts.added, "added"),
+            (counts.superseded, "superseded"),
+            (counts.unchanged, "unchanged"),
+            (counts.rejected, "skipped"),
+        ]
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+        if parts.is_empty() {
+            return "nothing to put".to_owned();
+        }
+        let commits = match (counts.commits, &counts.last_commit) {
+            (1, Some(commit)) => format!(" in commit {}", commit.id),
+            (2.., Some(commit)) => {
+                format!(" in {} commits, the last {}", counts.commits, commit.id)
+            }
+            _ => String::new(),
+        };
+        parts.join(", ") + &commits
+    }
+}

@@ -1,0 +1,74 @@
+//! `mv2 stats FILE`.
+
+use crate::cli::{Global, StatsArgs};
+use crate::exit::Exit;
+use crate::output::{Output, human, json};
+
+use super::open_options;
+
+pub(super) fn run(args: &StatsArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
+    let stats = open_options(global).open_read_only(&args.file)?.stats()?;
+    if output.is_json() {
+        output.json(&json::Stats {
+            v: json::VERSION,
+            frames: stats.active_frame_count,
+            frames_total: stats.frame_count,
+            commits: stats.commit_count,
+            payload_bytes: stats.payload_bytes,
+            file_bytes: stats.size_bytes,
+            live_bytes: stats.live_bytes,
+            dead_bytes: stats.dead_bytes,
+            wal_bytes: stats.wal_bytes,
+            wal_used_bytes: stats.wal_used_bytes,
+            tail_frames: stats.tail_frame_count,
+            segments: &stats.segments,
+        })?;
+        return Ok(Exit::Done);
+    }
+    let segments: Vec<String> = stats
+        .segments
+        .iter()
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect();
+    let rows = [
+        (
+            "documents",
+            match stats.frame_count - stats.active_frame_count.min(stats.frame_count) {
+                0 => stats.active_frame_count.to_string(),
+                dead => format!("{}, and {dead} in the history", stats.active_frame_count),
+            },
+        ),
+        ("commits", stats.commit_count.to_string()),
+        ("text", human::bytes(stats.payload_bytes)),
+        (
+            "file",
+            format!(
+                "{} ({} in use, {} dead)",
+                human::bytes(stats.size_bytes),
+                human::bytes(stats.live_bytes),
+                human::bytes(stats.dead_bytes)
+            ),
+        ),
+        (
+            "log",
+            format!(
+                "{} of {}, {}",
+                human::bytes(stats.wal_used_bytes),
+                human::bytes(stats.wal_bytes),
+                human::count(stats.tail_frame_count, "frame")
+            ),
+        ),
+        (
+            "segments",
+            if segments.is_empty() {
+                "none yet".to_owned()
+            } else {
+                segments.join(", ")
+            },
+        ),
+    ];
+    for (name, value) in rows {
+        output.line(format_args!("{name:<10} {value}"))?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,38 @@
+//! What Ctrl-C does: a commit that has begun is finished and acknowledged, anything else is dropped.
+//!
+//! Dropping is safe at any moment, since a batch that is not committed is forgotten by the file as a
+//! whole. The gate only keeps apart "committed" and "committed, but nobody was told".
+
+use std::io::{self, Write};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::exit::Exit;
+
+static GATE: Mutex<()> = Mutex::new(());
+static COMMITTED: AtomicU64 = AtomicU64::new(0);
+
+/// Catches Ctrl-C from here on. Where that is not possible, Ctrl-C ends the process at once, which
+/// leaves the file as sound.
+pub(crate) fn install() {
+    let _ = ctrlc::set_handler(|| {
+        let _gate = gate();
+        let message = match COMMITTED.load(Ordering::Relaxed) {
+            0 => "interrupted; nothing was changed".to_owned(),
+            documents => format!("interrupted; {documents} documents were committed before"),
+        };
+        let _ = writeln!(io::stderr(), "{message}");
+        process::exit(Exit::Interrupted as i32);
+    });
+}
+
+/// Held from the start of a commit until it is acknowledged; Ctrl-C waits for it.
+pub(crate) fn gate() -> MutexGuard<'static, ()> {
+    GATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts documents of a finished commit, for the message.
+pub(crate) fn committed(documents: usize) {
+    COMMITTED.fetch_add(documents as u64, Ordering::Relaxed);
+}

@@ -1,0 +1,306 @@
+//! The JSON that the commands print: one object, or for `put` one per line and commit.
+//!
+//! Version 1, which each object names as `"v":1`. Fields may be added within a version; none is
+//! renamed, removed or given another meaning. Times are RFC 3339 in UTC with microseconds. A field
+//! that has no value is `null`.
+
+use std::collections::BTreeMap;
+
+use mv2::{Commit, PutStatus, SearchHit, SideRank, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+
+/// The version of the JSON output.
+pub(crate) const VERSION: u32 = 1;
+
+/// A failure, on standard error: `{"error":{"kind","message","hint"}}`.
+#[derive(Serialize)]
+pub(crate) struct ErrorObject<'a> {
+    pub(crate) error: ErrorBody<'a>,
+}
+
+/// What went wrong. `kind` is stable and one of the library's, or `usage`.
+#[derive(Serialize)]
+pub(crate) struct ErrorBody<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) message: &'a str,
+    pub(crate) hint: Option<&'a str>,
+}
+
+/// A line of an import that was skipped, on standard error:
+/// `{"skipped":{"source","line","kind","message"}}`.
+#[derive(Serialize)]
+pub(crate) struct SkippedObject<'a> {
+    pub(crate) skipped: Skipped<'a>,
+}
+
+/// Where and why; `line` is `null` for a file.
+#[derive(Serialize)]
+pub(crate) struct Skipped<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) line: Option<u64>,
+    pub(crate) kind: &'a str,
+    pub(crate) message: &'a str,
+}
+
+/// `mv2 create`.
+#[derive(Serialize)]
+pub(crate) struct Created<'a> {
+    pub(crate) v: u32,
+    pub(crate) path: &'a str,
+    pub(crate) file_bytes: u64,
+    pub(crate) wal_bytes: u64,
+}
+
+/// A commit in short.
+#[derive(Serialize)]
+pub(crate) struct CommitRef {
+    pub(crate) id: u64,
+    pub(crate) time: String,
+}
+
+impl From<&Commit> for CommitRef {
+    fn from(commit: &Commit) -> Self {
+        Self {
+            id: commit.id.get(),
+            time: commit.time.to_string(),
+        }
+    }
+}
+
+/// `mv2 put` and `mv2 update`: one line for each commit, printed once the commit is durable.
+/// `commit` is `null` if nothing had changed.
+#[derive(Serialize)]
+pub(crate) struct Put {
+    pub(crate) v: u32,
+    pub(crate) commit: Option<CommitRef>,
+    pub(crate) frames: Vec<PutFrame>,
+}
+
+/// One document of a commit, in the order in which they came. `status` is `added`, `superseded` (it
+/// took an older frame's place) or `unchanged`.
+#[derive(Serialize)]
+pub(crate) struct PutFrame {
+    pub(crate) frame_id: u64,
+    pub(crate) uri: Option<String>,
+    pub(crate) status: &'static str,
+    pub(crate) deduplicated: bool,
+}
+
+/// The name of a status.
+pub(crate) fn status(status: PutStatus) -> &'static str {
+    match status {
+        PutStatus::Added => "added",
+        PutStatus::Superseded => "superseded",
+        PutStatus::Unchanged => "unchanged",
+        _ => "other",
+    }
+}
+
+/// `mv2 delete`.
+#[derive(Serialize)]
+pub(crate) struct Deleted {
+    pub(crate) v: u32,
+    pub(crate) commit: Option<CommitRef>,
+    pub(crate) deleted: Vec<DeletedFrame>,
+}
+
+/// One frame that was deleted.
+#[derive(Serialize)]
+pub(crate) struct DeletedFrame {
+    pub(crate) frame_id: u64,
+    pub(crate) uri: Option<String>,
+}
+
+/// `mv2 search`. `total` is exact if `total_relation` is `eq` and a lower bound if it is `gte`.
+#[derive(Serialize)]
+pub(crate) struct Search<'a> {
+    pub(crate) v: u32,
+    pub(crate) query: &'a str,
+    pub(crate) mode: String,
+    pub(crate) as_of: Option<u64>,
+    pub(crate) branch: Option<&'a str>,
+    pub(crate) took_ms: f64,
+    pub(crate) total: u64,
+    pub(crate) total_relation: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) warning: Option<&'a str>,
+    pub(crate) hits: Vec<HitObject<'a>>,
+}
+
+/// A hit, whole or with `--ids-only`.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum HitObject<'a> {
+    /// Everything.
+    Whole(Box<Hit<'a>>),
+    /// The frame's number alone.
+    Id { frame_id: u64 },
+}
+
+/// One hit. `matches` are `[start, end]` pairs of byte offsets into `text`.
+#[derive(Serialize)]
+pub(crate) struct Hit<'a> {
+    pub(crate) rank: usize,
+    pub(crate) frame_id: u64,
+    pub(crate) uri: Option<&'a str>,
+    pub(crate) title: Option<&'a str>,
+    pub(crate) text: &'a str,
+    pub(crate) score: f32,
+    pub(crate) lex: Option<Side>,
+    pub(crate) vec: Option<Side>,
+    pub(crate) timestamp: String,
+    pub(crate) commit: u64,
+    pub(crate) kind: Option<&'a str>,
+    pub(crate) tags: BTreeMap<&'a str, &'a str>,
+    pub(crate) labels: &'a [String],
+    pub(crate) matches: Vec<[usize; 2]>,
+}
+
+impl<'a> From<&'a SearchHit> for Hit<'a> {
+    fn from(hit: &'a SearchHit) -> Self {
+        Self {
+            rank: hit.rank,
+            frame_id: hit.frame_id.get(),
+            uri: hit.uri.as_deref(),
+            title: hit.title.as_deref(),
+            text: &hit.text,
+            score: hit.score,
+            lex: hit.lex.map(Side::from),
+            vec: None,
+            timestamp: hit.timestamp.to_string(),
+            commit: hit.commit.get(),
+            kind: hit.kind.as_deref(),
+            tags: tags(&hit.tags),
+            labels: &hit.labels,
+            matches: hit
+                .matches
+                .iter()
+                .map(|range| [range.start, range.end])
+                .collect(),
+        }
+    }
+}
+
+/// A hit's place in the list of one index.
+#[derive(Serialize)]
+pub(crate) struct Side {
+    pub(crate) rank: usize,
+    pub(crate) score: f32,
+}
+
+impl From<SideRank> for Side {
+    fn from(side: SideRank) -> Self {
+        Self {
+            rank: side.rank,
+            score: side.score,
+        }
+    }
+}
+
+/// `mv2 get`. `text` is `null` if the document is not text; `bytes` is its length.
+#[derive(Serialize)]
+pub(crate) struct Get<'a> {
+    pub(crate) v: u32,
+    pub(crate) frame_id: u64,
+    pub(crate) uri: Option<&'a str>,
+    pub(crate) title: Option<&'a str>,
+    pub(crate) text: Option<&'a str>,
+    pub(crate) bytes: u64,
+    pub(crate) timestamp: String,
+    pub(crate) commit: u64,
+    pub(crate) kind: Option<&'a str>,
+    pub(crate) track: Option<&'a str>,
+    pub(crate) tags: BTreeMap<&'a str, &'a str>,
+    pub(crate) labels: &'a [String],
+    pub(crate) metadata: Value,
+}
+
+/// One commit of `mv2 log`, which prints `{"v":1,"commits":[...]}`, newest first.
+#[derive(Serialize)]
+pub(crate) struct LogCommit<'a> {
+    pub(crate) id: u64,
+    pub(crate) time: String,
+    pub(crate) wall: String,
+    pub(crate) branch: &'a str,
+    pub(crate) message: Option<&'a str>,
+    #[serde(flatten)]
+    pub(crate) changes: LogChanges,
+}
+
+/// What a commit changed: numbers, or with `--frames` the frames.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum LogChanges {
+    /// How many frames.
+    Counts {
+        added: u32,
+        superseded: u32,
+        deleted: u32,
+    },
+    /// Which frames.
+    Frames {
+        added: Vec<u64>,
+        superseded: Vec<Superseded>,
+        deleted: Vec<u64>,
+    },
+}
+
+/// A frame and the one that took its place.
+#[derive(Serialize)]
+pub(crate) struct Superseded {
+    pub(crate) frame_id: u64,
+    pub(crate) by: u64,
+}
+
+/// `mv2 stats`. `frames` are the visible ones.
+#[derive(Serialize)]
+pub(crate) struct Stats<'a> {
+    pub(crate) v: u32,
+    pub(crate) frames: u64,
+    pub(crate) frames_total: u64,
+    pub(crate) commits: u64,
+    pub(crate) payload_bytes: u64,
+    pub(crate) file_bytes: u64,
+    pub(crate) live_bytes: u64,
+    pub(crate) dead_bytes: u64,
+    pub(crate) wal_bytes: u64,
+    pub(crate) wal_used_bytes: u64,
+    pub(crate) tail_frames: u64,
+    pub(crate) segments: &'a BTreeMap<String, u64>,
+}
+
+/// `mv2 verify`.
+#[derive(Serialize)]
+pub(crate) struct Verify {
+    pub(crate) v: u32,
+    pub(crate) ok: bool,
+    pub(crate) bytes_checked: u64,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Something wrong: where in the file, what, and the frames `[first, end)` that it touches. `offset`
+/// is `null` where the damage has no one place.
+#[derive(Serialize)]
+pub(crate) struct Problem {
+    pub(crate) offset: Option<u64>,
+    pub(crate) what: String,
+    pub(crate) frames: Option<[u64; 2]>,
+}
+
+/// Tags as an object.
+pub(crate) fn tags(tags: &[(String, String)]) -> BTreeMap<&str, &str> {
+    tags.iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect()
+}
+
+/// Milliseconds to the microsecond.
+pub(crate) fn round_ms(ms: f64) -> f64 {
+    (ms * 1e3).round() / 1e3
+}
+
+/// A date for a person.
+pub(crate) fn date(time: Timestamp) -> String {
+    time.to_string().chars().take_while(|c| *c != 'T').collect()
+}

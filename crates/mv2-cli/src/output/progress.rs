@@ -1,0 +1,49 @@
+//! Progress of an import, drawn on standard error while that is a terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::human;
+
+/// A bar over the bytes to read, with the number of documents beside it.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    documents: u64,
+}
+
+impl Progress {
+    /// A bar if it may be drawn; over `bytes` if their number is known, else a counter.
+    pub(crate) fn new(draw: bool, bytes: Option<u64>) -> Self {
+        let bar = match (draw, bytes) {
+            (false, _) => ProgressBar::hidden(),
+            (true, Some(bytes)) => ProgressBar::new(bytes)
+                .with_style(style("{wide_bar} {bytes}/{total_bytes}, {msg}, {eta} left")),
+            (true, None) => ProgressBar::new_spinner()
+                .with_style(style("{spinner} {bytes}, {msg}, {bytes_per_sec}")),
+        };
+        Self { bar, documents: 0 }
+    }
+
+    /// One more document of so many bytes was read.
+    pub(crate) fn advance(&mut self, bytes: u64) {
+        self.documents += 1;
+        self.bar.inc(bytes);
+        if !self.bar.is_hidden() {
+            self.bar
+                .set_message(human::count(self.documents, "document"));
+        }
+    }
+
+    /// Prints something else without tearing the bar.
+    pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
+    }
+
+    /// Takes the bar off the screen.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

@@ -1,0 +1,112 @@
+//! What can go wrong with a memory: one type over those of the crates below.
+
+use mv2_format::index::BoxError;
+use mv2_format::{FrameId, SegmentId};
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation on a memory failed.
+///
+/// The message says what and where; [`hint`](Self::hint) says what to do next, and
+/// [`kind`](Self::kind) is a name to match on that does not change between versions.
+///
+/// ```
+/// use mv2::Memvid;
+///
+/// let error = Memvid::open("no/such/file.mv2").unwrap_err();
+/// assert_eq!(error.kind(), "not_found");
+/// assert!(error.to_string().contains("file.mv2"));
+/// assert!(error.hint().is_some());
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file could not be opened, read or written, or is not a sound memory.
+    #[error(transparent)]
+    Store(#[from] mv2_store::Error),
+    /// No visible frame has this uri.
+    #[error("there is no document under the uri {uri:?}")]
+    NoSuchUri {
+        /// The uri asked for.
+        uri: String,
+    },
+    /// An index could not be read or built. The frames themselves are not touched by that.
+    #[error("the {index} index cannot be used{}: {source}", place(*segment))]
+    Index {
+        /// Which index: `lex`.
+        index: &'static str,
+        /// The segment, if one of the file is at fault.
+        segment: Option<SegmentId>,
+        /// What is wrong.
+        source: BoxError,
+    },
+    /// A frame's text could not be read while it was searched.
+    #[error("frame {frame} was found but cannot be read: {source}")]
+    Unreadable {
+        /// The frame.
+        frame: FrameId,
+        /// What is wrong.
+        source: BoxError,
+    },
+    /// The search asks for an index that this build does not have.
+    #[error("this build of mv2 has no {index} index")]
+    NoIndex {
+        /// Which index: `lex`.
+        index: &'static str,
+    },
+    /// A text was taken for a time and is not one.
+    #[error("{text:?} is not a time: expected RFC 3339, a date or Unix seconds")]
+    InvalidTime {
+        /// The text.
+        text: String,
+    },
+}
+
+impl Error {
+    /// The error's name in JSON, stable across versions: `not_found`, `locked`, `corrupt`, ...
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::NoSuchUri { .. } => "no_such_uri",
+            Self::Index { .. } => "index_unusable",
+            Self::Unreadable { .. } => "corrupt",
+            Self::NoIndex { .. } => "unsupported",
+            Self::InvalidTime { .. } => "invalid_time",
+        }
+    }
+
+    /// What to do about it, where there is something to do.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Store(error) => return error.hint(),
+            Self::NoSuchUri { .. } => return None,
+            Self::Index { .. } => {
+                "every document is still there; `mv2 verify FILE --deep` shows what is damaged"
+            }
+            Self::Unreadable { .. } => "see what is affected with `mv2 verify FILE --deep`",
+            Self::NoIndex { .. } => "build mv2 with the feature `lex`, which is on by default",
+            Self::InvalidTime { .. } => {
+                "write it like 2026-11-25T01:10:03Z, 2026-11-25 or 1795569003"
+            }
+        };
+        Some(text.to_owned())
+    }
+
+    /// Whether a frame or uri was asked for that is not there (any more): a miss, not a failure.
+    pub fn is_miss(&self) -> bool {
+        matches!(
+            self,
+            Self::NoSuchUri { .. }
+                | Self::Store(
+                    mv2_store::Error::NoSuchFrame { .. }
+                        | mv2_store::Error::Dead { .. }
+                        | mv2_store::Error::NoSuchCommit { .. }
+                )
+        )
+    }
+}
+
+fn place(segment: Option<SegmentId>) -> String {
+    segment.map_or_else(String::new, |id| format!(" (segment {id})"))
+}

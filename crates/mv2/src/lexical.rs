@@ -1,0 +1,316 @@
+//! Lexical search over a snapshot: its lexical segments plus segments in memory for newer frames.
+//!
+//! ```text
+//! frames   0 ................. 4000 .......... 4256 ... 4260
+//!          | segment 7 (file)  | segment 9     | run  | run    <- runs are built in memory
+//! ```
+//!
+//! What was opened or built is kept: segments of the file by their number, runs by the frames that
+//! they were built from, and a finished reader by the snapshot's token, so that a search on a memory
+//! that did not change opens and builds nothing.
+//!
+//! The log's tail grows by a few frames with each commit. Runs are merged like the digits of a binary
+//! counter, so that each frame is indexed a logarithmic number of times and not once per commit.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use mv2_format::{BoxError, Frame, FrameId, IndexFactory, SegmentId, SegmentKind};
+use mv2_lex::{
+    DocText, LexIndex, Query, Reader, SearchOptions, Segment, SegmentView, TextSource, UriFilter,
+};
+use mv2_store::Snapshot;
+
+use crate::error::{Error, Result};
+use crate::search::{Mode, SearchHit, SearchRequest, SearchResponse, SideRank, TotalRelation};
+use crate::text;
+
+/// Readers that are kept. More than one, so that a pinned snapshot and the newest one can be searched
+/// in turn.
+const KEPT_READERS: usize = 4;
+
+/// The builder of lexical segments, to be registered with the store.
+pub(crate) fn factory() -> Arc<dyn IndexFactory> {
+    Arc::new(LexIndex::new())
+}
+
+/// What lexical searches of one handle and its snapshots share.
+#[derive(Default)]
+pub(crate) struct Lexical {
+    cache: Mutex<Cache>,
+}
+
+impl Lexical {
+    pub(crate) fn search(
+        &self,
+        snapshot: &Snapshot,
+        request: SearchRequest,
+    ) -> Result<SearchResponse> {
+        let start = Instant::now();
+        let reader = self.cache().reader(snapshot)?;
+        let parsed = Query::parse(&request.query);
+        let options = search_options(&request);
+        let source = SnapshotText(snapshot);
+        let results = reader
+            .search(&parsed.query, &options, &source)
+            .map_err(|error| unusable(None, error))?;
+        let hits = results
+            .hits
+            .iter()
+            .enumerate()
+            .map(|(at, hit)| {
+                let frame = read(snapshot, hit.frame)?;
+                let doc = doc_text(&frame);
+                let snippet = mv2_lex::snippet(&parsed.query, &doc, request.snippet_chars);
+                let meta = frame.meta;
+                Ok(SearchHit {
+                    rank: at + 1,
+                    frame_id: hit.frame,
+                    uri: meta.uri,
+                    title: meta.title,
+                    text: snippet.text,
+                    matches: snippet.matches,
+                    score: hit.score,
+                    lex: Some(SideRank {
+                        rank: at + 1,
+                        score: hit.score,
+                    }),
+                    timestamp: meta.timestamp,
+                    commit: meta.commit,
+                    kind: meta.kind,
+                    tags: meta.tags,
+                    labels: meta.labels,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(SearchResponse {
+            query: request.query,
+            mode: Mode::Lex,
+            commit: snapshot.commit_id(),
+            took_ms: start.elapsed().as_secs_f64() * 1e3,
+            total_hits: results.total,
+            total_relation: if results.total_is_exact {
+                TotalRelation::Eq
+            } else {
+                TotalRelation::Gte
+            },
+            warning: parsed.warning,
+            hits,
+        })
+    }
+
+    /// A panic while the cache was locked leaves whole entries behind, so it can be used further.
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Lexical {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lexical").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Cache {
+    /// By token, the most recently used one last.
+    readers: Vec<([u8; 16], Reader)>,
+    segments: HashMap<SegmentKey, Arc<Segment>>,
+    runs: Vec<Run>,
+}
+
+impl Cache {
+    fn reader(&mut self, snapshot: &Snapshot) -> Result<Reader> {
+        let token = snapshot.token();
+        if let Some(at) = self.readers.iter().position(|(known, _)| *known == token) {
+            let entry = self.readers.remove(at);
+            let reader = entry.1.clone();
+            self.readers.push(entry);
+            return Ok(reader);
+        }
+        let mut segments = self.file_segments(snapshot)?;
+        segments.extend(self.memory_segments(snapshot)?);
+        segments.sort_by_key(|segment| segment.first_frame());
+        let cutoff = snapshot.end_frame();
+        let views = segments
+            .into_iter()
+            .map(|segment| {
+                let dead = snapshot.dead_in(segment.first_frame()..segment.end_frame())?;
+                SegmentView::new(segment, cutoff, &dead).map_err(|error| unusable(None, error))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let reader = Reader::new(views).map_err(|error| unusable(None, error))?;
+        if self.readers.len() == KEPT_READERS {
+            self.readers.remove(0);
+        }
+        self.readers.push((token, reader.clone()));
+        Ok(reader)
+    }
+
+    fn file_segments(&mut self, snapshot: &Snapshot) -> Result<Vec<Arc<Segment>>> {
+        let live = snapshot.segments(SegmentKind::LEX)?;
+        let mut opened = HashMap::with_capacity(live.len());
+        for segment in &live {
+            let key = SegmentKey::of(segment);
+            let segment = match self.segments.get(&key) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let open = Segment::open(segment.bytes.clone())
+                        .map_err(|error| unusable(Some(segment.id), error))?;
+                    Arc::new(open)
+                }
+            };
+            opened.insert(key, segment);
+        }
+        // What this snapshot does not use any more goes, unless a kept reader still uses it.
+        self.segments
+            .retain(|_, segment| Arc::strong_count(segment) > 1);
+        let segments = opened.values().cloned().collect();
+        self.segments.extend(opened);
+        Ok(segments)
+    }
+
+    fn memory_segments(&mut self, snapshot: &Snapshot) -> Result<Vec<Arc<Segment>>> {
+        let frames = snapshot.uncovered(SegmentKind::LEX)?;
+        let mut kept = 0;
+        let mut at = 0;
+        for run in &self.runs {
+            let rest = &frames[at..];
+            let common = run.frames.len().min(rest.len());
+            // A run that goes on behind the snapshot's end serves too: the cut-off hides the rest.
+            if common == 0 || !same_frames(&run.frames[..common], &rest[..common]) {
+                break;
+            }
+            at += common;
+            kept += 1;
+        }
+        self.runs.truncate(kept);
+        for range in consecutive(&frames, at) {
+            let mut start = range.start;
+            while let Some(run) = self.runs.last() {
+                let adjoins = run.segment.end_frame() == frames[start].meta.id;
+                if !adjoins || run.frames.len() >= 2 * (range.end - start) {
+                    break;
+                }
+                start -= run.frames.len();
+                self.runs.pop();
+            }
+            let frames = frames[start..range.end].to_vec();
+            let segment = Segment::build(frames.iter().map(AsRef::as_ref))
+                .map_err(|error| unusable(None, error))?;
+            self.runs.push(Run {
+                frames,
+                segment: Arc::new(segment),
+            });
+        }
+        Ok(self
+            .runs
+            .iter()
+            .map(|run| Arc::clone(&run.segment))
+            .collect())
+    }
+}
+
+/// A segment of the file. Its number alone would do within one file, but the file at a path can be
+/// replaced by another memory while the handle is open.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct SegmentKey {
+    id: SegmentId,
+    first: FrameId,
+    end: FrameId,
+    offset: u64,
+    len: usize,
+}
+
+impl SegmentKey {
+    fn of(segment: &mv2_store::Segment) -> Self {
+        Self {
+            id: segment.id,
+            first: segment.first_frame,
+            end: segment.end_frame,
+            offset: segment.bytes.file_offset().0,
+            len: segment.bytes.len(),
+        }
+    }
+}
+
+/// A segment that was built in memory, and from what.
+struct Run {
+    frames: Vec<Arc<Frame>>,
+    segment: Arc<Segment>,
+}
+
+/// Whether two runs of frames are the same. Ids alone do not tell: one that was given in a commit
+/// that failed is given again.
+fn same_frames(a: &[Arc<Frame>], b: &[Arc<Frame>]) -> bool {
+    a.iter()
+        .zip(b)
+        .all(|(a, b)| Arc::ptr_eq(a, b) || a.meta == b.meta)
+}
+
+/// The runs of consecutive ids among the frames from `start` on, as index ranges.
+fn consecutive(frames: &[Arc<Frame>], start: usize) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for at in start..frames.len() {
+        match ranges.last_mut() {
+            Some(range) if frames[at - 1].meta.id.next() == frames[at].meta.id => {
+                range.end = at + 1
+            }
+            _ => ranges.push(at..at + 1),
+        }
+    }
+    ranges
+}
+
+fn search_options(request: &SearchRequest) -> SearchOptions {
+    SearchOptions {
+        top_k: request.top_k,
+        tags: request.tags.clone(),
+        labels: request.labels.clone(),
+        kind: request.kind.clone(),
+        track: request.track.clone(),
+        uri: request.uri.as_deref().map(uri_filter),
+        count: request.count,
+    }
+}
+
+fn uri_filter(uri: &str) -> UriFilter {
+    match uri.strip_suffix('*') {
+        Some(prefix) => UriFilter::Prefix(prefix.to_owned()),
+        None => UriFilter::Exact(uri.to_owned()),
+    }
+}
+
+/// Where the lexical index gets the texts that it does not store.
+struct SnapshotText<'a>(&'a Snapshot);
+
+impl TextSource for SnapshotText<'_> {
+    fn text(&self, frame: FrameId) -> Result<DocText, BoxError> {
+        Ok(doc_text(&self.0.frame(frame)?))
+    }
+}
+
+fn doc_text(frame: &Frame) -> DocText {
+    DocText {
+        title: frame.meta.title.clone(),
+        text: text::without_bom(frame.text()).to_owned(),
+    }
+}
+
+fn read(snapshot: &Snapshot, id: FrameId) -> Result<Frame> {
+    snapshot.frame(id).map_err(|error| Error::Unreadable {
+        frame: id,
+        source: error.into(),
+    })
+}
+
+fn unusable(segment: Option<SegmentId>, error: impl Into<BoxError>) -> Error {
+    Error::Index {
+        index: "lex",
+        segment,
+        source: error.into(),
+    }
+}

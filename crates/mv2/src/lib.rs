@@ -1,0 +1,79 @@
+//! Long-term memory for AI agents in one file: put documents, search them, see their history.
+//!
+//! A memory is one `.mv2` file. Each document that is put becomes a *frame*; a *commit* makes a
+//! batch of frames durable; a *snapshot* is the memory as it was right after a commit. Nothing is
+//! ever written beside the file, and what was committed survives a crash or a power loss.
+//!
+//! ```standalone_crate
+//! use mv2::{Memvid, PutOptions, SearchRequest};
+//!
+//! fn main() -> mv2::Result<()> {
+//!     # let dir = tempfile::tempdir().unwrap();
+//!     # std::env::set_current_dir(&dir).unwrap();
+//!     let mut mem = Memvid::create("knowledge.mv2")?;
+//!     let opts = PutOptions::builder().title("Meeting Notes").tag("project", "alpha").build();
+//!     mem.put_bytes_with_options(b"Q4 planning discussion...", opts)?;
+//!     mem.commit()?;
+//!     let response = mem.search(SearchRequest { query: "planning".into(), top_k: 10, snippet_chars: 200, ..Default::default() })?;
+//!     for hit in response.hits { println!("{}: {}", hit.title.unwrap_or_default(), hit.text); }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! | module | what belongs there |
+//! |---|---|
+//! | [`Memvid`] | the handle: puts, commits, searches |
+//! | [`Snapshot`] | the read side, pinned to one commit |
+//! | [`OpenOptions`] | how a file is made and opened |
+//! | [`PutOptions`], [`PutOutcome`] | what is known of a document besides its bytes, and what a put did |
+//! | [`SearchRequest`], [`SearchResponse`] | a question and its answer |
+//! | [`text`], [`time`] | what counts as text; how a time is written |
+//! | [`format`](mod@format), [`store`], `lex` | the crates below, under short names |
+//!
+//! # Writing
+//!
+//! The first put, update or delete takes the file's write lock; [`commit`](Memvid::commit),
+//! [`rollback`](Memvid::rollback) and dropping the handle release it, and the latter two forget what
+//! was not committed. A handle that is not in the middle of a batch holds no lock, so many processes
+//! can share a file. Reads never see what is not committed and never wait.
+//!
+//! # Features
+//!
+//! `lex` (default): BM25 search. Without it a memory can be written and read, and the index is
+//! caught up by the next build that has it.
+
+mod error;
+#[cfg(feature = "lex")]
+mod lexical;
+mod memory;
+mod options;
+mod put;
+mod search;
+mod snapshot;
+mod stats;
+pub mod text;
+pub mod time;
+
+pub use mv2_format as format;
+#[cfg(feature = "lex")]
+pub use mv2_lex as lex;
+pub use mv2_store as store;
+
+pub use error::{Error, Result};
+pub use memory::Memvid;
+pub use mv2_format::{CommitId, Frame, FrameId, FrameMeta, SegmentId, Timestamp};
+pub use mv2_store::{
+    Changes, CheckpointPolicy, Clock, Commit, Problem, PutStatus, SystemClock, VerifyReport,
+};
+pub use options::OpenOptions;
+pub use put::{PutOptions, PutOptionsBuilder, PutOutcome};
+pub use search::{
+    Mode, SearchHit, SearchRequest, SearchRequestBuilder, SearchResponse, SideRank, TotalRelation,
+};
+pub use snapshot::Snapshot;
+pub use stats::Stats;
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

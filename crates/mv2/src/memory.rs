@@ -1,0 +1,399 @@
+//! The handle of a memory file: puts, commits, reads and searches.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+
+use mv2_format::{Frame, FrameId, FrameMeta};
+use mv2_store::{Changes, Commit, CommitOptions, PutStatus, Store, VerifyReport};
+
+use crate::error::{Error, Result};
+use crate::options::OpenOptions;
+use crate::put::{PutOptions, PutOutcome};
+use crate::search::{SearchRequest, SearchResponse};
+use crate::snapshot::Snapshot;
+use crate::stats::Stats;
+
+/// A memory file, open.
+///
+/// Each read sees the newest commit of any process; take a [`snapshot`](Self::snapshot) for reads
+/// that belong together. The first write of a batch takes the write lock, which
+/// [`commit`](Self::commit), [`rollback`](Self::rollback) and drop release; what was not committed
+/// by then is forgotten.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("notes.mv2");
+/// use mv2::{Memvid, PutOptions};
+///
+/// let mut mem = Memvid::create(&path)?;
+/// let options = PutOptions::builder().uri("todo.md").title("To do").build();
+/// mem.put_bytes_with_options(b"remember the milk", options)?;
+/// mem.commit()?;
+/// assert_eq!(mem.frame_by_uri("todo.md")?.title.as_deref(), Some("To do"));
+/// # Ok::<(), mv2::Error>(())
+/// ```
+pub struct Memvid {
+    store: Store,
+    /// Frames that this handle put since it took the lock.
+    pending: Option<Range<FrameId>>,
+    #[cfg(feature = "lex")]
+    lexical: std::sync::Arc<crate::lexical::Lexical>,
+}
+
+/// Open
+impl Memvid {
+    /// Makes a new file and opens it.
+    ///
+    /// # Errors
+    /// `already_exists` if there is something at the path.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("notes.mv2");
+    /// use mv2::Memvid;
+    ///
+    /// Memvid::create(&path)?;
+    /// assert_eq!(Memvid::create(&path).unwrap_err().kind(), "already_exists");
+    /// # Ok::<(), mv2::Error>(())
+    /// ```
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        OpenOptions::new().create(path)
+    }
+
+    /// Opens a file for reading and writing.
+    ///
+    /// # Errors
+    /// `not_found`, `not_a_file`, `not_mv2`, `memvid2`, `unsupported_version`, `corrupt`, ...
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        OpenOptions::new().open(path)
+    }
+
+    /// Opens a file for reading. Writes on the handle fail with `read_only`.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
+        OpenOptions::new().open_read_only(path)
+    }
+
+    /// Options for making or opening a file.
+    pub fn builder() -> OpenOptions {
+        OpenOptions::new()
+    }
+
+    pub(crate) fn from_store(store: Store) -> Self {
+        Self {
+            store,
+            pending: None,
+            #[cfg(feature = "lex")]
+            lexical: std::sync::Arc::default(),
+        }
+    }
+
+    /// The path by which the file was opened.
+    pub fn path(&self) -> &Path {
+        self.store.path()
+    }
+}
+
+/// Write
+impl Memvid {
+    /// Puts a document about which nothing else is known.
+    ///
+    /// # Errors
+    /// `locked` if another writer does not finish in time, `read_only`, `too_large`, ...
+    pub fn put_bytes(&mut self, payload: &[u8]) -> Result<PutOutcome> {
+        self.put_bytes_with_options(payload, PutOptions::default())
+    }
+
+    /// Puts a document.
+    ///
+    /// Under a uri that exists it takes the place of the document there; if both are the same, nothing
+    /// happens and the outcome says [`PutStatus::Unchanged`].
+    ///
+    /// # Errors
+    /// As for [`put_bytes`](Self::put_bytes).
+    pub fn put_bytes_with_options(
+        &mut self,
+        payload: &[u8],
+        options: PutOptions,
+    ) -> Result<PutOutcome> {
+        let outcome = self.store.put(options.into_frame(payload.to_vec()))?;
+        Ok(self.note(outcome))
+    }
+
+    /// Puts a new version in the place of a frame. What the options leave open, and the document if
+    /// `payload` is `None`, is taken over from the old version; a search text only together with the
+    /// document that it describes.
+    ///
+    /// # Errors
+    /// `no_such_frame`; `frame_dead` if it was superseded or deleted; `not_committed` for a frame of
+    /// this batch; else as for [`put_bytes`](Self::put_bytes).
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("notes.mv2");
+    /// use mv2::{Memvid, PutOptions};
+    ///
+    /// let mut mem = Memvid::create(&path)?;
+    /// let first = mem.put_bytes(b"milk")?;
+    /// mem.commit()?;
+    /// let second = mem.update_frame(first, Some(b"milk and eggs".to_vec()), PutOptions::default())?;
+    /// mem.commit()?;
+    /// assert_eq!(mem.frame_text_by_id(second)?, "milk and eggs");
+    /// assert_eq!(mem.frame_by_id(first).unwrap_err().kind(), "frame_dead");
+    /// # Ok::<(), mv2::Error>(())
+    /// ```
+    pub fn update_frame(
+        &mut self,
+        id: impl Into<FrameId>,
+        payload: Option<Vec<u8>>,
+        options: PutOptions,
+    ) -> Result<PutOutcome> {
+        let id = id.into();
+        // Under the lock nobody can change the frame between our reading and our writing.
+        self.begin()?;
+        self.check_committed(id)?;
+        let snapshot = self.store.snapshot()?;
+        let (old, payload, keeps_payload) = match payload {
+            Some(payload) => (snapshot.meta(id)?, payload, false),
+            None => {
+                let Frame { meta, payload } = snapshot.frame(id)?;
+                (meta, payload, true)
+            }
+        };
+        let frame = options.over(old, keeps_payload).into_frame(payload);
+        let outcome = self.store.update(id, frame)?;
+        Ok(self.note(outcome))
+    }
+
+    /// Deletes a frame. It stays in the history.
+    ///
+    /// # Errors
+    /// `no_such_frame`; `frame_dead` if it was superseded or deleted already; `locked`, `read_only`.
+    pub fn delete_frame(&mut self, id: impl Into<FrameId>) -> Result<()> {
+        Ok(self.store.delete(id.into())?)
+    }
+
+    /// Takes the write lock and catches up with other writers, so that what is read until the commit
+    /// stays true. A put does so by itself; inside of a batch this does nothing.
+    ///
+    /// # Errors
+    /// `locked` if another writer does not finish in time, `read_only`.
+    pub fn begin(&mut self) -> Result<()> {
+        Ok(self.store.begin()?)
+    }
+
+    /// Makes the batch durable and releases the lock. `None` if the batch changed nothing.
+    ///
+    /// When it returns, the frames survive a power loss.
+    ///
+    /// # Errors
+    /// `disk_full`, `io`, ...: nothing of the batch is kept then, and every earlier commit is.
+    pub fn commit(&mut self) -> Result<Option<Commit>> {
+        self.commit_options(CommitOptions::default())
+    }
+
+    /// Like [`commit`](Self::commit), with a line for the log.
+    ///
+    /// # Errors
+    /// As for [`commit`](Self::commit).
+    pub fn commit_with(&mut self, message: impl Into<String>) -> Result<Option<Commit>> {
+        self.commit_options(CommitOptions {
+            message: Some(message.into()),
+        })
+    }
+
+    fn commit_options(&mut self, options: CommitOptions) -> Result<Option<Commit>> {
+        let result = self.store.commit(options);
+        if !self.store.in_transaction() {
+            self.pending = None;
+        }
+        Ok(result?)
+    }
+
+    /// Forgets the batch and releases the lock.
+    pub fn rollback(&mut self) {
+        self.store.rollback();
+        self.pending = None;
+    }
+
+    /// Turns lexical search on. It is on in every build that has the feature `lex`, so this only
+    /// tells you which build you have.
+    ///
+    /// # Errors
+    /// `unsupported` in a build without the feature.
+    pub fn enable_lex(&mut self) -> Result<()> {
+        if cfg!(feature = "lex") {
+            Ok(())
+        } else {
+            Err(Error::NoIndex { index: "lex" })
+        }
+    }
+
+    /// Folds the log into segments now. Commits do so by themselves when it is due.
+    ///
+    /// # Errors
+    /// As for [`commit`](Self::commit).
+    pub fn checkpoint(&mut self) -> Result<()> {
+        Ok(self.store.checkpoint()?)
+    }
+
+    /// Rebuilds each index as one segment, which makes searches a little faster.
+    ///
+    /// # Errors
+    /// As for [`commit`](Self::commit).
+    pub fn optimize(&mut self) -> Result<()> {
+        Ok(self.store.optimize()?)
+    }
+}
+
+/// Read
+impl Memvid {
+    /// The newest commit of any process, pinned.
+    ///
+    /// # Errors
+    /// `corrupt`, `io`, ... if the file cannot be read.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let inner = self.store.snapshot()?;
+        #[cfg(feature = "lex")]
+        return Ok(Snapshot::new(inner, std::sync::Arc::clone(&self.lexical)));
+        #[cfg(not(feature = "lex"))]
+        return Ok(Snapshot::new(inner));
+    }
+
+    /// Searches the memory. See [`Snapshot::search`].
+    ///
+    /// # Errors
+    /// As for [`Snapshot::search`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("notes.mv2");
+    /// use mv2::Memvid;
+    ///
+    /// let mut mem = Memvid::create(&path)?;
+    /// mem.put_bytes(b"The meeting about planning is on Monday.")?;
+    /// mem.put_bytes("東京で会議があります。".as_bytes())?;
+    /// mem.commit()?;
+    /// let response = mem.search("meetings on monday")?;
+    /// assert_eq!(response.hits[0].frame_id.get(), 0);
+    /// let response = mem.search("会議")?;
+    /// assert_eq!(response.hits[0].frame_id.get(), 1);
+    /// # Ok::<(), mv2::Error>(())
+    /// ```
+    pub fn search(&self, request: impl Into<SearchRequest>) -> Result<SearchResponse> {
+        self.snapshot()?.search(request)
+    }
+
+    /// What is known of a visible frame, without its document.
+    ///
+    /// # Errors
+    /// `no_such_frame`; `frame_dead`; `not_committed` for a frame of this batch.
+    pub fn frame_by_id(&self, id: impl Into<FrameId>) -> Result<FrameMeta> {
+        let id = id.into();
+        self.check_committed(id)?;
+        self.snapshot()?.frame_by_id(id)
+    }
+
+    /// What is known of the visible frame under a uri, without its document.
+    ///
+    /// # Errors
+    /// `no_such_uri`.
+    pub fn frame_by_uri(&self, uri: &str) -> Result<FrameMeta> {
+        self.snapshot()?.frame_by_uri(uri)
+    }
+
+    /// A visible frame with its document.
+    ///
+    /// # Errors
+    /// As for [`frame_by_id`](Self::frame_by_id).
+    pub fn frame(&self, id: impl Into<FrameId>) -> Result<Frame> {
+        let id = id.into();
+        self.check_committed(id)?;
+        self.snapshot()?.frame(id)
+    }
+
+    /// The document of a visible frame, byte for byte as it was put.
+    ///
+    /// # Errors
+    /// As for [`frame_by_id`](Self::frame_by_id).
+    pub fn frame_canonical_payload(&self, id: impl Into<FrameId>) -> Result<Vec<u8>> {
+        Ok(self.frame(id)?.payload)
+    }
+
+    /// The text of a visible frame. See [`Snapshot::frame_text_by_id`].
+    ///
+    /// # Errors
+    /// As for [`frame_by_id`](Self::frame_by_id).
+    pub fn frame_text_by_id(&self, id: impl Into<FrameId>) -> Result<String> {
+        let id = id.into();
+        self.check_committed(id)?;
+        self.snapshot()?.frame_text_by_id(id)
+    }
+
+    /// The newest commits, newest first, `limit` at the most. [`Snapshot::log`] gives them one by
+    /// one.
+    ///
+    /// # Errors
+    /// `corrupt` if a part of the log is damaged.
+    pub fn log(&self, limit: usize) -> Result<Vec<Commit>> {
+        self.snapshot()?.log().take(limit).collect()
+    }
+
+    /// What a commit changed, frame by frame.
+    ///
+    /// # Errors
+    /// `no_such_commit`.
+    pub fn changes(&self, id: impl Into<mv2_format::CommitId>) -> Result<Changes> {
+        self.snapshot()?.changes(id)
+    }
+
+    /// Figures.
+    ///
+    /// # Errors
+    /// `corrupt` if a part of the file that holds them is damaged.
+    pub fn stats(&self) -> Result<Stats> {
+        self.snapshot()?.stats()
+    }
+
+    /// Checks a file: what is in use, or with `deep` every byte and every frame.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open), where there is no memory to check.
+    pub fn verify(path: impl AsRef<Path>, deep: bool) -> Result<VerifyReport> {
+        Ok(Store::verify(path.as_ref(), deep)?)
+    }
+}
+
+impl fmt::Debug for Memvid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memvid")
+            .field("path", &self.path())
+            .field("pending", &self.pending)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Memvid {
+    fn note(&mut self, outcome: mv2_store::PutOutcome) -> PutOutcome {
+        if outcome.status != PutStatus::Unchanged {
+            let start = self
+                .pending
+                .as_ref()
+                .map_or(outcome.frame, |range| range.start);
+            self.pending = Some(start..outcome.frame.next());
+        }
+        outcome.into()
+    }
+
+    fn check_committed(&self, id: FrameId) -> Result<()> {
+        match &self.pending {
+            Some(pending) if pending.contains(&id) => {
+                Err(mv2_store::Error::NotCommitted { frame: id }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}

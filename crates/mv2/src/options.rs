@@ -1,0 +1,119 @@
+//! How a memory file is made and opened.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mv2_store::{CheckpointPolicy, Clock, CreateOptions, Store};
+
+use crate::error::{Error, Result};
+use crate::memory::Memvid;
+
+/// How a memory file is made and opened.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("notes.mv2");
+/// use std::time::Duration;
+/// use mv2::Memvid;
+///
+/// let mem = Memvid::builder()
+///     .lock_wait(Duration::from_secs(30))
+///     .wal_bytes(4 << 20)
+///     .create(&path)?;
+/// assert_eq!(mem.stats()?.wal_bytes, 4 << 20);
+/// # Ok::<(), mv2::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct OpenOptions {
+    store: mv2_store::OpenOptions,
+    create: CreateOptions,
+}
+
+/// Set
+impl OpenOptions {
+    /// The defaults: wait five seconds for the lock, a write-ahead log of 1 MiB.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long a write waits for another writer before it fails with `locked`.
+    pub fn lock_wait(mut self, wait: Duration) -> Self {
+        self.store.lock_wait = wait;
+        self
+    }
+
+    /// Bytes of the write-ahead log of a file that is made, 64 KiB to 64 MiB.
+    pub fn wal_bytes(mut self, bytes: u64) -> Self {
+        self.create.wal_bytes = bytes;
+        self
+    }
+
+    /// When commits fold the log into segments.
+    pub fn checkpoint(mut self, policy: CheckpointPolicy) -> Self {
+        self.store.checkpoint = policy;
+        self
+    }
+
+    /// Where commits get their time from, the system's clock by default.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.store.clock = clock;
+        self
+    }
+}
+
+/// Open
+impl OpenOptions {
+    /// Makes a new file.
+    ///
+    /// # Errors
+    /// `already_exists` if there is something at the path.
+    pub fn create(&self, path: impl AsRef<Path>) -> Result<Memvid> {
+        let store = Store::create(path.as_ref(), &self.create, self.store_options())?;
+        Ok(Memvid::from_store(store))
+    }
+
+    /// Opens a file for reading and writing.
+    ///
+    /// # Errors
+    /// `not_found`, `not_a_file`, `not_mv2`, `memvid2`, `unsupported_version`, `corrupt`, ...
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Memvid> {
+        let store = Store::open(path.as_ref(), self.store_options())?;
+        Ok(Memvid::from_store(store))
+    }
+
+    /// Opens a file for reading. Writes on the handle fail with `read_only`.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<Memvid> {
+        let store = Store::open_read_only(path.as_ref(), self.store_options())?;
+        Ok(Memvid::from_store(store))
+    }
+
+    /// Opens a file for reading and writing, and makes it if there is none. Of two processes that
+    /// do so at once, one makes the file and the other opens it.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_or_create(&self, path: impl AsRef<Path>) -> Result<Memvid> {
+        let path = path.as_ref();
+        match self.open(path) {
+            Err(Error::Store(mv2_store::Error::NotFound { .. })) => {}
+            result => return result,
+        }
+        match self.create(path) {
+            Err(Error::Store(mv2_store::Error::AlreadyExists { .. })) => self.open(path),
+            result => result,
+        }
+    }
+
+    fn store_options(&self) -> mv2_store::OpenOptions {
+        #[allow(unused_mut)]
+        let mut options = self.store.clone();
+        #[cfg(feature = "lex")]
+        options.indexes.push(crate::lexical::factory());
+        options
+    }
+}

@@ -1,0 +1,242 @@
+//! A question to a memory and its answer.
+
+use std::fmt;
+use std::ops::Range;
+
+use mv2_format::{CommitId, FrameId, Timestamp};
+
+/// What to search for.
+///
+/// The query is words, `"phrases"`, `+must`, `-not`, `field:value`, `tag:k=v`, `AND`/`OR`/`NOT` and
+/// parentheses. One that cannot be understood as such is searched as plain words, and the response
+/// carries a warning. All filters must hold.
+///
+/// ```
+/// use mv2::SearchRequest;
+///
+/// let built = SearchRequest::builder("planning").top_k(5).tag("project", "alpha").build();
+/// let plain = SearchRequest {
+///     query: "planning".into(),
+///     top_k: 5,
+///     tags: vec![("project".into(), "alpha".into())],
+///     ..SearchRequest::default()
+/// };
+/// assert_eq!(built, plain);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchRequest {
+    /// The query.
+    pub query: String,
+    /// How many hits to return at the most; 10 by default.
+    pub top_k: usize,
+    /// How long a snippet may be, in characters; 200 by default.
+    pub snippet_chars: usize,
+    /// Only documents under this uri, or under this prefix if it ends in `*`.
+    pub uri: Option<String>,
+    /// Only documents of this kind.
+    pub kind: Option<String>,
+    /// Only documents of this track.
+    pub track: Option<String>,
+    /// Only documents with all of these tags.
+    pub tags: Vec<(String, String)>,
+    /// Only documents with all of these labels.
+    pub labels: Vec<String>,
+    /// Whether to count all hits. Otherwise `total_hits` may be a lower bound, which costs less.
+    pub count: bool,
+}
+
+impl SearchRequest {
+    /// Starts from a query and the defaults.
+    pub fn builder(query: impl Into<String>) -> SearchRequestBuilder {
+        SearchRequestBuilder {
+            request: Self {
+                query: query.into(),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+impl Default for SearchRequest {
+    fn default() -> Self {
+        Self {
+            query: String::new(),
+            top_k: 10,
+            snippet_chars: 200,
+            uri: None,
+            kind: None,
+            track: None,
+            tags: Vec::new(),
+            labels: Vec::new(),
+            count: false,
+        }
+    }
+}
+
+impl From<&str> for SearchRequest {
+    fn from(query: &str) -> Self {
+        Self::builder(query).build()
+    }
+}
+
+/// Makes a [`SearchRequest`] step by step.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SearchRequestBuilder {
+    request: SearchRequest,
+}
+
+impl SearchRequestBuilder {
+    /// Sets [`SearchRequest::top_k`].
+    pub fn top_k(mut self, top_k: usize) -> Self {
+        self.request.top_k = top_k;
+        self
+    }
+
+    /// Sets [`SearchRequest::snippet_chars`].
+    pub fn snippet_chars(mut self, chars: usize) -> Self {
+        self.request.snippet_chars = chars;
+        self
+    }
+
+    /// Sets [`SearchRequest::uri`].
+    pub fn uri(mut self, uri: impl Into<String>) -> Self {
+        self.request.uri = Some(uri.into());
+        self
+    }
+
+    /// Sets [`SearchRequest::kind`].
+    pub fn kind(mut self, kind: impl Into<String>) -> Self {
+        self.request.kind = Some(kind.into());
+        self
+    }
+
+    /// Sets [`SearchRequest::track`].
+    pub fn track(mut self, track: impl Into<String>) -> Self {
+        self.request.track = Some(track.into());
+        self
+    }
+
+    /// Asks for a tag.
+    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.request.tags.push((key.into(), value.into()));
+        self
+    }
+
+    /// Asks for a label.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.request.labels.push(label.into());
+        self
+    }
+
+    /// Sets [`SearchRequest::count`].
+    pub fn count(mut self, count: bool) -> Self {
+        self.request.count = count;
+        self
+    }
+
+    /// The finished request.
+    pub fn build(self) -> SearchRequest {
+        self.request
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SearchResponse {
+    /// The query as it was asked.
+    pub query: String,
+    /// Which indexes were asked.
+    pub mode: Mode,
+    /// The commit that was searched.
+    pub commit: CommitId,
+    /// How long it took, in milliseconds.
+    pub took_ms: f64,
+    /// How many documents match, or at least do.
+    pub total_hits: u64,
+    /// Whether `total_hits` is exact.
+    pub total_relation: TotalRelation,
+    /// What was odd about the query, for a person to read.
+    pub warning: Option<String>,
+    /// The best hits, best first.
+    pub hits: Vec<SearchHit>,
+}
+
+/// Which indexes a search asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// The words of the documents.
+    #[default]
+    Lex,
+}
+
+/// The mode's name in JSON.
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lex => f.write_str("lex"),
+        }
+    }
+}
+
+/// How a count relates to the truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TotalRelation {
+    /// It is exact.
+    Eq,
+    /// It is a lower bound.
+    Gte,
+}
+
+/// The relation's name in JSON.
+impl fmt::Display for TotalRelation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Eq => "eq",
+            Self::Gte => "gte",
+        })
+    }
+}
+
+/// One document that was found.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SearchHit {
+    /// Its place in the answer, from 1.
+    pub rank: usize,
+    /// The frame.
+    pub frame_id: FrameId,
+    /// Its uri.
+    pub uri: Option<String>,
+    /// Its title.
+    pub title: Option<String>,
+    /// The part of its text that answers the query best.
+    pub text: String,
+    /// Where the query's words are in `text`, in bytes, ascending.
+    pub matches: Vec<Range<usize>>,
+    /// How well it matches. Comparable within one response.
+    pub score: f32,
+    /// What the lexical index said, if it was asked and found the document.
+    pub lex: Option<SideRank>,
+    /// Event time.
+    pub timestamp: Timestamp,
+    /// The commit that added it.
+    pub commit: CommitId,
+    /// Its kind.
+    pub kind: Option<String>,
+    /// Its tags, sorted by key.
+    pub tags: Vec<(String, String)>,
+    /// Its labels.
+    pub labels: Vec<String>,
+}
+
+/// A document's place in the list of one index.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SideRank {
+    /// Its place, from 1.
+    pub rank: usize,
+    /// Its score there.
+    pub score: f32,
+}

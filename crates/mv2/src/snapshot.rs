@@ -1,0 +1,160 @@
+//! The memory as it was right after one commit.
+
+use std::fmt;
+
+use mv2_format::{CommitId, Frame, FrameId, FrameMeta};
+use mv2_store::{Changes, Commit};
+
+use crate::error::{Error, Result};
+use crate::search::{SearchRequest, SearchResponse};
+use crate::stats::Stats;
+use crate::text;
+
+/// The memory as it was right after one commit. Commits that follow do not change it.
+///
+/// Cheap to take and to clone; can be sent to and shared by threads.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("notes.mv2");
+/// use mv2::Memvid;
+///
+/// let mut mem = Memvid::create(&path)?;
+/// mem.put_bytes(b"first")?;
+/// mem.commit()?;
+/// let before = mem.snapshot()?;
+/// mem.put_bytes(b"second")?;
+/// mem.commit()?;
+/// assert_eq!(before.stats()?.active_frame_count, 1);
+/// assert_eq!(mem.stats()?.active_frame_count, 2);
+/// # Ok::<(), mv2::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Snapshot {
+    inner: mv2_store::Snapshot,
+    #[cfg(feature = "lex")]
+    lexical: std::sync::Arc<crate::lexical::Lexical>,
+}
+
+impl Snapshot {
+    #[cfg(feature = "lex")]
+    pub(crate) fn new(
+        inner: mv2_store::Snapshot,
+        lexical: std::sync::Arc<crate::lexical::Lexical>,
+    ) -> Self {
+        Self { inner, lexical }
+    }
+
+    #[cfg(not(feature = "lex"))]
+    pub(crate) fn new(inner: mv2_store::Snapshot) -> Self {
+        Self { inner }
+    }
+
+    /// The commit that is seen; 0 if nothing was committed yet.
+    pub fn commit_id(&self) -> CommitId {
+        self.inner.commit_id()
+    }
+
+    /// Searches the visible frames.
+    ///
+    /// # Errors
+    /// `index_unusable` if the index is damaged, `unsupported` in a build without `lex`.
+    pub fn search(&self, request: impl Into<SearchRequest>) -> Result<SearchResponse> {
+        let request = request.into();
+        #[cfg(feature = "lex")]
+        return self.lexical.search(&self.inner, request);
+        #[cfg(not(feature = "lex"))]
+        {
+            drop(request);
+            Err(Error::NoIndex { index: "lex" })
+        }
+    }
+
+    /// What is known of a visible frame, without its document.
+    ///
+    /// # Errors
+    /// `no_such_frame`; `frame_dead` if it was superseded or deleted.
+    pub fn frame_by_id(&self, id: impl Into<FrameId>) -> Result<FrameMeta> {
+        Ok(self.inner.meta(id.into())?)
+    }
+
+    /// What is known of the visible frame under a uri, without its document.
+    ///
+    /// # Errors
+    /// `no_such_uri`.
+    pub fn frame_by_uri(&self, uri: &str) -> Result<FrameMeta> {
+        let found = self.inner.find_uri(uri)?;
+        let id = found.ok_or_else(|| Error::NoSuchUri {
+            uri: uri.to_owned(),
+        })?;
+        self.frame_by_id(id)
+    }
+
+    /// A visible frame with its document.
+    ///
+    /// # Errors
+    /// As for [`frame_by_id`](Self::frame_by_id).
+    pub fn frame(&self, id: impl Into<FrameId>) -> Result<Frame> {
+        Ok(self.inner.frame(id.into())?)
+    }
+
+    /// The document of a visible frame, byte for byte as it was put.
+    ///
+    /// # Errors
+    /// As for [`frame_by_id`](Self::frame_by_id).
+    pub fn frame_canonical_payload(&self, id: impl Into<FrameId>) -> Result<Vec<u8>> {
+        Ok(self.frame(id)?.payload)
+    }
+
+    /// The text of a visible frame: what a search sees of it, without a byte order mark. Empty for a
+    /// document that is not text and has no search text.
+    ///
+    /// # Errors
+    /// As for [`frame_by_id`](Self::frame_by_id).
+    pub fn frame_text_by_id(&self, id: impl Into<FrameId>) -> Result<String> {
+        Ok(text::without_bom(self.frame(id)?.text()).to_owned())
+    }
+
+    /// What is known of the visible frames, in the order in which they were put.
+    pub fn frames(&self) -> impl Iterator<Item = Result<FrameMeta>> + '_ {
+        let all = FrameId::default()..self.inner.end_frame();
+        self.inner.metas(all).map(|meta| Ok(meta?))
+    }
+
+    /// The commits up to this one, newest first.
+    pub fn log(&self) -> impl Iterator<Item = Result<Commit>> + '_ {
+        self.inner.log().map(|commit| Ok(commit?))
+    }
+
+    /// One commit.
+    ///
+    /// # Errors
+    /// `no_such_commit`.
+    pub fn commit(&self, id: impl Into<CommitId>) -> Result<Commit> {
+        Ok(self.inner.commit(id.into())?)
+    }
+
+    /// What a commit changed, frame by frame.
+    ///
+    /// # Errors
+    /// `no_such_commit`.
+    pub fn changes(&self, id: impl Into<CommitId>) -> Result<Changes> {
+        Ok(self.inner.changes(id.into())?)
+    }
+
+    /// Figures.
+    ///
+    /// # Errors
+    /// `corrupt` if a part of the file that holds them is damaged.
+    pub fn stats(&self) -> Result<Stats> {
+        Ok(self.inner.stats()?.into())
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("commit", &self.commit_id())
+            .finish_non_exhaustive()
+    }
+}
