@@ -311,15 +311,15 @@ fn heads(tree: &Tree, problems: &mut Vec<String>) {
 fn crate_pages(tree: &Tree, problems: &mut Vec<String>) {
     for package in tree.packages.iter().filter(|package| package.published) {
         let expected = [
-            ("README.md", format!("# {}", package.name)),
+            ("README.md", format!("# {}\n", package.name)),
             ("CHANGELOG.md", "# Changelog".to_owned()),
         ];
-        for (page, first) in expected {
+        for (page, begin) in expected {
             let file = format!("{}/{page}", package.folder);
             match tree.text(&file) {
                 None => problems.push(format!("{file}: missing")),
-                Some(text) if text.lines().next() != Some(first.as_str()) => {
-                    problems.push(format!("{file}:1: must begin with `{first}`"));
+                Some(text) if !text.starts_with(&begin) => {
+                    problems.push(format!("{file}:1: must begin with `{}`", begin.trim()));
                 }
                 Some(_) => {}
             }
