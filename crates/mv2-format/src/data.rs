@@ -1,18 +1,21 @@
 //! Data segments: frames at rest. `docs/format.md`, section "Data segment".
 //!
 //! ```text
-//! head | blocks | block directory | metadata blocks | metadata directory | uri table
+//! blocks | block directory | metadata blocks | metadata directory | uri table | content table | dictionary | foot
 //!
 //! frame id --/128--> metadata block --prefix sum--> stream position --search--> block
 //! ```
+//!
+//! What describes the rest stands at the end, so that a segment of any size is written in one pass.
 //!
 //! The payloads, metadata and search texts of all frames form one stream, which is cut into blocks
 //! and compressed. Everything else that is known of 128 frames is one small compressed block of columns.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::checksum::hash32;
-use crate::codec::{self, Codec};
+use crate::codec::{Codec, Compressor, Decompressor, Density};
 use crate::error::{Error, Result};
 use crate::frame::{Frame, FrameMeta};
 use crate::ids::{CommitId, FrameId, LineageId, Timestamp};
@@ -21,11 +24,12 @@ use crate::wal::{decode_labels, decode_tags, encode_tags, frame_flags, has};
 use crate::wire::{Reader, put_str, put_varint, put_zigzag};
 
 const MAGIC: &[u8; 4] = b"MV2D";
-const HEAD_BYTES: usize = 128;
-const SECTIONS: usize = 6;
+const FOOT_BYTES: usize = 160;
+const SECTIONS: usize = 7;
 const BLOCK_ENTRY_BYTES: usize = 24;
 const META_ENTRY_BYTES: usize = 32;
-const URI_ENTRY_BYTES: usize = 12;
+/// Bytes of an entry of the uri table and of the content table: a short hash and a position.
+const KEY_ENTRY_BYTES: usize = 8;
 
 /// Frames whose columns form one metadata block.
 pub const META_FRAMES: usize = 128;
@@ -34,52 +38,83 @@ pub const META_FRAMES: usize = 128;
 /// smaller blocks compress worse.
 const BLOCK_BYTES: usize = 16 << 10;
 
+/// The same where a dictionary makes up for it: at 4 KiB zstd reads a frame as fast as LZ4 at 16 KiB.
+const DICTIONARY_BLOCK_BYTES: usize = 4 << 10;
+
 /// A frame longer than a block is cut into pieces of this size, which compress a little better.
 const LARGE_BLOCK_BYTES: usize = 64 << 10;
 
 /// Largest block that a reader takes.
 const MAX_BLOCK_BYTES: u64 = 1 << 20;
 
-/// Builds the body of a data segment.
-#[derive(Debug)]
+/// Largest dictionary.
+pub const MAX_DICTIONARY_BYTES: usize = 1 << 20;
+
+/// Builds the body of a data segment, piece by piece: what [`take`](Self::take) returns is appended to what it
+/// returned before, and what [`finish`](Self::finish) returns at the end.
 pub struct DataBuilder {
     first: FrameId,
     count: u64,
     stream_len: u64,
+    compressor: Compressor,
+    dictionary: Vec<u8>,
+    block_bytes: usize,
     /// The block that is being filled; it ends at `stream_len`.
     block: Vec<u8>,
-    blocks: Vec<u8>,
+    /// Blocks that nobody took yet, and how many bytes of blocks there are in all.
+    ready: Vec<u8>,
+    blocks_len: u64,
     block_dir: Vec<u8>,
     /// The metadata block that is being filled, and the stream position of its first frame.
     rows: Vec<FrameMeta>,
     rows_start: u64,
     meta_blocks: Vec<u8>,
     meta_dir: Vec<u8>,
-    uris: Vec<(u64, u32)>,
+    uris: Vec<(u32, u32)>,
+    contents: Vec<(u32, u32)>,
 }
 
 impl DataBuilder {
-    /// A builder for a segment that begins with this frame.
-    pub fn new(first: FrameId) -> Self {
-        Self {
+    /// A builder for a segment that begins with this frame. An empty dictionary is none.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for the dictionary; [`Error::Invalid`] if the compressor refuses it.
+    pub fn new(first: FrameId, density: Density, dictionary: Vec<u8>) -> Result<Self> {
+        if dictionary.len() > MAX_DICTIONARY_BYTES {
+            return Err(Error::TooLarge {
+                what: "dictionary",
+                len: dictionary.len() as u64,
+                limit: MAX_DICTIONARY_BYTES as u64,
+            });
+        }
+        Ok(Self {
             first,
             count: 0,
             stream_len: 0,
+            compressor: Compressor::new(density, &dictionary)?,
+            block_bytes: match (density, dictionary.is_empty()) {
+                // What is read only is packed in larger blocks.
+                (Density::Dense, false) => DICTIONARY_BLOCK_BYTES,
+                _ => BLOCK_BYTES,
+            },
+            dictionary,
             block: Vec::new(),
-            blocks: Vec::new(),
+            ready: Vec::new(),
+            blocks_len: 0,
             block_dir: Vec::new(),
             rows: Vec::new(),
             rows_start: 0,
             meta_blocks: Vec::new(),
             meta_dir: Vec::new(),
             uris: Vec::new(),
-        }
+            contents: Vec::new(),
+        })
     }
 
     /// Takes in the next frame.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if its id does not follow that of the frame before.
+    /// [`Error::Invalid`] if its id does not follow that of the frame before, or the compressor fails.
     pub fn add(&mut self, frame: &Frame) -> Result<()> {
         let expected = self.first.0 + self.count;
         if frame.meta.id.0 != expected || self.count >= u64::from(u32::MAX) {
@@ -89,81 +124,88 @@ impl DataBuilder {
                 frame.meta.id,
             ));
         }
+        let meta = &frame.meta;
+        // A payload that another frame carries is not stored again.
+        let payload = if meta.payload_frame.is_some() {
+            &[]
+        } else {
+            &frame.payload[..]
+        };
         let parts = [
-            &frame.payload[..],
-            frame
-                .meta
-                .metadata
-                .as_deref()
-                .unwrap_or_default()
-                .as_bytes(),
-            frame
-                .meta
-                .search_text
-                .as_deref()
-                .unwrap_or_default()
-                .as_bytes(),
+            payload,
+            meta.metadata.as_deref().unwrap_or_default().as_bytes(),
+            meta.search_text.as_deref().unwrap_or_default().as_bytes(),
         ];
         let len: usize = parts.iter().map(|part| part.len()).sum();
-        if self.block.len() + len > BLOCK_BYTES {
-            self.close_block();
+        if self.block.len() + len > self.block_bytes {
+            self.close_block()?;
         }
         if self.rows.is_empty() {
             self.rows_start = self.stream_len;
         }
         for part in parts {
-            self.push_stream(part);
+            self.push_stream(part)?;
         }
-        if let Some(uri) = &frame.meta.uri {
-            self.uris.push((uri_hash(uri), self.count as u32));
+        let position = self.count as u32;
+        if let Some(uri) = &meta.uri {
+            self.uris.push((uri_key(uri), position));
         }
-        self.rows.push(frame.meta.clone());
+        if meta.payload_frame.is_none() && meta.payload_len > 0 {
+            self.contents
+                .push((content_key(&meta.content_hash), position));
+        }
+        self.rows.push(meta.clone());
         self.count += 1;
         if self.rows.len() == META_FRAMES {
-            self.close_rows();
+            self.close_rows()?;
         }
         Ok(())
     }
 
-    /// The body.
-    pub fn finish(mut self) -> Vec<u8> {
-        self.close_block();
-        self.close_rows();
-        self.uris.sort_unstable();
-        let mut uris = Vec::with_capacity(self.uris.len() * URI_ENTRY_BYTES);
-        for (hash, index) in &self.uris {
-            uris.extend_from_slice(&hash.to_le_bytes());
-            uris.extend_from_slice(&index.to_le_bytes());
-        }
-        let sections: [Vec<u8>; SECTIONS] = [
-            self.blocks,
+    /// What is ready to be written.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// The rest of the body.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the compressor fails.
+    pub fn finish(mut self) -> Result<Vec<u8>> {
+        self.close_block()?;
+        self.close_rows()?;
+        let mut out = self.ready;
+        let sections = [
             self.block_dir,
             self.meta_blocks,
             self.meta_dir,
-            uris,
-            Vec::new(),
+            encode_keys(self.uris),
+            encode_keys(self.contents),
+            self.dictionary,
         ];
-        let len: usize = sections.iter().map(Vec::len).sum();
-        let mut out = Vec::with_capacity(HEAD_BYTES + len);
+        let mut places = vec![(0, self.blocks_len)];
+        let mut at = self.blocks_len;
+        for section in sections {
+            places.push((at, section.len() as u64));
+            at += section.len() as u64;
+            out.extend_from_slice(&section);
+        }
+        let foot = out.len();
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&1u16.to_le_bytes());
         out.extend_from_slice(&[0; 2]);
         for number in [self.first.0, self.count, self.stream_len] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        let mut at = HEAD_BYTES as u64;
-        for section in &sections {
-            out.extend_from_slice(&at.to_le_bytes());
-            out.extend_from_slice(&(section.len() as u64).to_le_bytes());
-            at += section.len() as u64;
+        for (offset, len) in places {
+            out.extend_from_slice(&offset.to_le_bytes());
+            out.extend_from_slice(&len.to_le_bytes());
         }
-        for section in &sections {
-            out.extend_from_slice(section);
-        }
-        out
+        out.resize(foot + FOOT_BYTES, 0);
+        Ok(out)
     }
 
-    fn push_stream(&mut self, mut bytes: &[u8]) {
+    fn push_stream(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let room = LARGE_BLOCK_BYTES - self.block.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
@@ -171,33 +213,36 @@ impl DataBuilder {
             self.stream_len += now.len() as u64;
             bytes = later;
             if self.block.len() == LARGE_BLOCK_BYTES {
-                self.close_block();
+                self.close_block()?;
             }
         }
+        Ok(())
     }
 
-    fn close_block(&mut self) {
+    fn close_block(&mut self) -> Result<()> {
         if self.block.is_empty() {
-            return;
+            return Ok(());
         }
-        let (codec, stored) = codec::compress(&self.block);
+        let (codec, stored) = self.compressor.payload(&self.block)?;
         let start = self.stream_len - self.block.len() as u64;
         self.block_dir.extend_from_slice(&start.to_le_bytes());
         self.block_dir
-            .extend_from_slice(&(self.blocks.len() as u64).to_le_bytes());
+            .extend_from_slice(&self.blocks_len.to_le_bytes());
         self.block_dir
             .extend_from_slice(&(stored.len() as u32).to_le_bytes());
         self.block_dir.extend_from_slice(&[codec.id(), 0, 0, 0]);
-        self.blocks.extend_from_slice(&stored);
+        self.ready.extend_from_slice(&stored);
+        self.blocks_len += stored.len() as u64;
         self.block.clear();
+        Ok(())
     }
 
-    fn close_rows(&mut self) {
+    fn close_rows(&mut self) -> Result<()> {
         if self.rows.is_empty() {
-            return;
+            return Ok(());
         }
         let raw = encode_rows(&self.rows);
-        let (codec, stored) = codec::compress(&raw);
+        let (codec, stored) = self.compressor.metadata(&raw)?;
         self.meta_dir
             .extend_from_slice(&(self.meta_blocks.len() as u64).to_le_bytes());
         self.meta_dir
@@ -210,14 +255,40 @@ impl DataBuilder {
             .extend_from_slice(&[codec.id(), 0, 0, 0, 0, 0, 0, 0]);
         self.meta_blocks.extend_from_slice(&stored);
         self.rows.clear();
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for DataBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DataBuilder({} frames from {})", self.count, self.first)
     }
 }
 
 /// The key of a uri in the uri table.
-fn uri_hash(uri: &str) -> u64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash32(uri.as_bytes())[..8]);
-    u64::from_le_bytes(first)
+fn uri_key(uri: &str) -> u32 {
+    first_u32(&hash32(uri.as_bytes()))
+}
+
+/// The key of a payload in the content table.
+fn content_key(hash: &[u8; 16]) -> u32 {
+    first_u32(hash)
+}
+
+fn first_u32(hash: &[u8]) -> u32 {
+    let mut first = [0; 4];
+    first.copy_from_slice(&hash[..4]);
+    u32::from_le_bytes(first)
+}
+
+fn encode_keys(mut entries: Vec<(u32, u32)>) -> Vec<u8> {
+    entries.sort_unstable();
+    let mut out = Vec::with_capacity(entries.len() * KEY_ENTRY_BYTES);
+    for (key, position) in entries {
+        out.extend_from_slice(&key.to_le_bytes());
+        out.extend_from_slice(&position.to_le_bytes());
+    }
+    out
 }
 
 fn encode_rows(rows: &[FrameMeta]) -> Vec<u8> {
@@ -238,6 +309,11 @@ fn encode_rows(rows: &[FrameMeta]) -> Vec<u8> {
     out.extend(rows.iter().map(frame_flags));
     for row in rows {
         put_varint(&mut out, row.payload_len);
+    }
+    for row in rows {
+        if let Some(frame) = row.payload_frame {
+            put_varint(&mut out, row.id.0 - frame.0);
+        }
     }
     for row in rows {
         if let Some(metadata) = &row.metadata {
@@ -275,6 +351,16 @@ struct Row {
     start: u64,
     metadata_len: u64,
     search_text_len: u64,
+}
+
+impl Row {
+    /// Bytes of payload in this segment: none if another frame carries it.
+    fn carried_len(&self) -> u64 {
+        match self.meta.payload_frame {
+            Some(_) => 0,
+            None => self.meta.payload_len,
+        }
+    }
 }
 
 /// A text of a frame that is a column of its own.
@@ -329,12 +415,9 @@ fn decode_rows(
         }
     }
     let flags = reader.bytes(count)?;
-    if let Some(bits) = flags.iter().find(|bits| has(**bits, 7)) {
-        return Err(Error::invalid("frame flags", "bits 0 to 6", bits));
-    }
-    // Payload, metadata and search text of each frame, by column.
-    let mut lens = vec![[0u64; 3]; count];
-    for (column, bit) in [None, Some(5), Some(6)].into_iter().enumerate() {
+    // Payload, distance to the frame that carries it, metadata and search text of each frame, by column.
+    let mut lens = vec![[0u64; 4]; count];
+    for (column, bit) in [None, Some(7), Some(5), Some(6)].into_iter().enumerate() {
         for (len, flags) in lens.iter_mut().zip(flags) {
             if bit.is_none_or(|bit| has(*flags, bit)) {
                 len[column] = reader.varint()?;
@@ -342,17 +425,28 @@ fn decode_rows(
         }
     }
     let mut start = stream_start;
-    for (index, [payload_len, metadata_len, search_text_len]) in lens.into_iter().enumerate() {
+    for (index, [payload_len, back, metadata_len, search_text_len]) in lens.into_iter().enumerate()
+    {
+        let elsewhere = has(flags[index], 7);
+        let id = first.0 + index as u64;
+        if elsewhere && (back == 0 || back > id) {
+            return Err(Error::invalid(
+                "frame that carries a payload",
+                "an earlier one",
+                back,
+            ));
+        }
         if let Some(row) = place(index).map(|at| &mut rows[at]) {
             row.meta.is_text = has(flags[index], 0);
             row.meta.metadata = has(flags[index], 5).then(String::new);
             row.meta.search_text = has(flags[index], 6).then(String::new);
             row.meta.payload_len = payload_len;
+            row.meta.payload_frame = elsewhere.then(|| FrameId(id - back));
             (row.start, row.metadata_len, row.search_text_len) =
                 (start, metadata_len, search_text_len);
         }
         start = start
-            .checked_add(payload_len)
+            .checked_add(if elsewhere { 0 } else { payload_len })
             .and_then(|end| end.checked_add(metadata_len))
             .and_then(|end| end.checked_add(search_text_len))
             .ok_or_else(|| {
@@ -428,7 +522,7 @@ impl Cursor<'_> {
         self.segment.complete(row, &mut self.block)
     }
 
-    /// A frame with its payload.
+    /// A frame with its payload, which is empty if another frame carries it.
     ///
     /// # Errors
     /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
@@ -436,7 +530,7 @@ impl Cursor<'_> {
         let row = self.row(id)?;
         let payload = self
             .segment
-            .stream(row.start, row.meta.payload_len, &mut self.block)?;
+            .stream(row.start, row.carried_len(), &mut self.block)?;
         Ok(Frame {
             meta: self.segment.complete(row, &mut self.block)?,
             payload,
@@ -465,6 +559,8 @@ enum Section {
     Metas,
     MetaDirectory,
     Uris,
+    Contents,
+    Dictionary,
 }
 
 /// A data segment.
@@ -474,17 +570,18 @@ pub struct DataSegment {
     count: u64,
     stream_len: u64,
     sections: [SegmentBytes; SECTIONS],
+    decompressor: Arc<Decompressor>,
 }
 
 /// Construct
 impl DataSegment {
-    /// Opens a segment's body: reads its head.
+    /// Opens a segment's body: reads its foot and its dictionary.
     ///
     /// # Errors
-    /// Whatever is wrong with the head, or with the page that holds it.
+    /// Whatever is wrong with them, or with the pages that hold them.
     pub fn open(bytes: &SegmentBytes) -> Result<Self> {
-        let head = bytes.get(0..HEAD_BYTES.min(bytes.len()))?;
-        let mut reader = Reader::new(head, "data segment");
+        let foot = bytes.len().saturating_sub(FOOT_BYTES);
+        let mut reader = Reader::new(bytes.get(foot..bytes.len())?, "data segment");
         reader.magic(MAGIC)?;
         let version = reader.u16()?;
         if version != 1 {
@@ -509,29 +606,40 @@ impl DataSegment {
                 })?;
             sections.push(bytes.slice(range)?);
         }
+        reader.reserved(reader.left())?;
         let sections: [SegmentBytes; SECTIONS] = sections
             .try_into()
-            .map_err(|_| Error::invalid("data segment", "six sections", "others"))?;
+            .map_err(|_| Error::invalid("data segment", "seven sections", "others"))?;
+        let dictionary = &sections[Section::Dictionary as usize];
+        if dictionary.len() > MAX_DICTIONARY_BYTES {
+            return Err(Error::TooLarge {
+                what: "dictionary",
+                len: dictionary.len() as u64,
+                limit: MAX_DICTIONARY_BYTES as u64,
+            });
+        }
+        let decompressor = Decompressor::new(dictionary.all()?.to_vec());
         let segment = Self {
             first,
             count,
             stream_len,
             sections,
+            decompressor: Arc::new(decompressor),
         };
         let blocks = segment.section(Section::BlockDirectory).len();
         let metas = segment.section(Section::MetaDirectory).len() as u64;
-        let uris = segment.section(Section::Uris).len();
+        let keys = [Section::Uris, Section::Contents].map(|keys| segment.section(keys).len());
         if count > u64::from(u32::MAX)
             || first.0.checked_add(count).is_none()
             || !blocks.is_multiple_of(BLOCK_ENTRY_BYTES)
             || (blocks == 0) != (stream_len == 0)
             || metas != count.div_ceil(META_FRAMES as u64) * META_ENTRY_BYTES as u64
-            || !uris.is_multiple_of(URI_ENTRY_BYTES)
+            || keys.iter().any(|len| !len.is_multiple_of(KEY_ENTRY_BYTES))
         {
             return Err(Error::invalid(
                 "data segment",
                 "directories that fit its counts",
-                format!("{count} frames with directories of {blocks}, {metas} and {uris} bytes"),
+                format!("{count} frames with directories of {blocks}, {metas} and {keys:?} bytes"),
             ));
         }
         Ok(segment)
@@ -558,23 +666,23 @@ impl DataSegment {
         self.complete(self.row(id)?, &mut None)
     }
 
-    /// A frame's payload.
+    /// A frame's payload; empty if another frame carries it, see [`FrameMeta::payload_frame`].
     ///
     /// # Errors
     /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
     pub fn payload(&self, id: FrameId) -> Result<Vec<u8>> {
         let row = self.row(id)?;
-        self.stream(row.start, row.meta.payload_len, &mut None)
+        self.stream(row.start, row.carried_len(), &mut None)
     }
 
-    /// A frame with its payload.
+    /// A frame with its payload, which is empty if another frame carries it.
     ///
     /// # Errors
     /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
     pub fn frame(&self, id: FrameId) -> Result<Frame> {
         let row = self.row(id)?;
         let mut cache = None;
-        let payload = self.stream(row.start, row.meta.payload_len, &mut cache)?;
+        let payload = self.stream(row.start, row.carried_len(), &mut cache)?;
         Ok(Frame {
             meta: self.complete(row, &mut cache)?,
             payload,
@@ -591,45 +699,51 @@ impl DataSegment {
     }
 
     /// The frames under a uri, newest first.
-    ///
-    /// # Errors
-    /// What is wrong with the pages that it reads.
-    pub fn find_uri(&self, uri: &str) -> Result<Vec<FrameId>> {
-        let table = self.section(Section::Uris);
-        let key = uri_hash(uri);
-        let (mut low, mut high) = (0, table.len() / URI_ENTRY_BYTES);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.uri_entry(middle)?.0 < key {
-                low = middle + 1;
-            } else {
-                high = middle;
+    pub fn find_uri<'a>(&'a self, uri: &'a str) -> impl Iterator<Item = Result<FrameId>> + 'a {
+        self.find(Section::Uris, uri_key(uri), move |meta| {
+            meta.uri.as_deref() == Some(uri)
+        })
+    }
+
+    /// The frames that carry a payload with this hash and length, newest first.
+    pub fn find_content<'a>(
+        &'a self,
+        hash: &'a [u8; 16],
+        len: u64,
+    ) -> impl Iterator<Item = Result<FrameId>> + 'a {
+        self.find(Section::Contents, content_key(hash), move |meta| {
+            meta.content_hash == *hash && meta.payload_len == len && meta.payload_frame.is_none()
+        })
+    }
+
+    /// The frames that a table lists under a key and that match, newest first.
+    fn find<'a>(
+        &'a self,
+        section: Section,
+        key: u32,
+        matches: impl Fn(&FrameMeta) -> bool + 'a,
+    ) -> impl Iterator<Item = Result<FrameId>> + 'a {
+        let table = self.section(section);
+        let range = equal_range(table, key);
+        let (range, error) = match range {
+            Ok(range) => (range, None),
+            Err(error) => (0..0, Some(Err(error))),
+        };
+        let rows = range.rev().filter_map(move |index| {
+            let id = match key_entry(table, index) {
+                Ok((_, position)) => FrameId(self.first.0 + u64::from(position)),
+                Err(error) => return Some(Err(error)),
+            };
+            match self.row(id) {
+                Ok(row) => matches(&row.meta).then_some(Ok(id)),
+                Err(error) => Some(Err(error)),
             }
-        }
-        let mut found = Vec::new();
-        for index in low..table.len() / URI_ENTRY_BYTES {
-            let (hash, position) = self.uri_entry(index)?;
-            if hash != key {
-                break;
-            }
-            let id = FrameId(self.first.0 + u64::from(position));
-            if self.row(id)?.meta.uri.as_deref() == Some(uri) {
-                found.push(id);
-            }
-        }
-        found.reverse();
-        Ok(found)
+        });
+        error.into_iter().chain(rows)
     }
 
     fn section(&self, section: Section) -> &SegmentBytes {
         &self.sections[section as usize]
-    }
-
-    fn uri_entry(&self, index: usize) -> Result<(u64, u32)> {
-        let at = index * URI_ENTRY_BYTES;
-        let entry = self.section(Section::Uris).get(at..at + URI_ENTRY_BYTES)?;
-        let mut reader = Reader::new(entry, "uri table");
-        Ok((reader.u64()?, reader.u32()?))
     }
 
     /// The metadata block that holds a frame, and the frame's place in it.
@@ -663,7 +777,9 @@ impl DataSegment {
         let codec = Codec::from_id(reader.u8()?)?;
         reader.reserved(7)?;
         let stored = stored(self.section(Section::Metas), offset, stored_len)?;
-        let raw = codec::decompress(codec, stored, raw_len as usize)?;
+        let raw = self
+            .decompressor
+            .decompress(codec, stored, raw_len as usize)?;
         let before = block * META_FRAMES as u64;
         let count = (self.count - before).min(META_FRAMES as u64) as usize;
         let first = FrameId(self.first.0 + before);
@@ -672,8 +788,9 @@ impl DataSegment {
     }
 
     fn complete(&self, row: Row, cache: &mut Option<Block>) -> Result<FrameMeta> {
+        let carried = row.carried_len();
         let mut meta = row.meta;
-        let metadata_at = row.start + meta.payload_len;
+        let metadata_at = row.start + carried;
         for (slot, at, len) in [
             (&mut meta.metadata, metadata_at, row.metadata_len),
             (
@@ -782,7 +899,9 @@ impl DataSegment {
         let stored = stored(self.section(Section::Blocks), offset, stored_len)?;
         Ok(Block {
             start,
-            bytes: codec::decompress(codec, stored, raw_len as usize)?,
+            bytes: self
+                .decompressor
+                .decompress(codec, stored, raw_len as usize)?,
         })
     }
 }
@@ -802,7 +921,7 @@ impl DataSegment {
                 Err(error) => problems.push((Some(id), error)),
             }
         }
-        let listed = self.section(Section::Uris).len() / URI_ENTRY_BYTES;
+        let listed = self.section(Section::Uris).len() / KEY_ENTRY_BYTES;
         if problems.is_empty() && listed != uris {
             problems.push((
                 None,
@@ -815,7 +934,8 @@ impl DataSegment {
     fn verify_frame(&self, cursor: &mut Cursor<'_>, id: FrameId) -> Result<bool> {
         let frame = cursor.frame(id)?;
         frame.meta.check_limits()?;
-        if crate::frame::content_hash(&frame.payload) != frame.meta.content_hash {
+        let carried = frame.meta.payload_frame.is_none();
+        if carried && crate::frame::content_hash(&frame.payload) != frame.meta.content_hash {
             return Err(Error::invalid(
                 "content hash of a frame",
                 "that of its payload",
@@ -826,12 +946,37 @@ impl DataSegment {
             return Err(Error::invalid("text of a frame", "UTF-8", "other bytes"));
         }
         if let Some(uri) = &frame.meta.uri
-            && !self.find_uri(uri)?.contains(&id)
+            && !self.find_uri(uri).any(|found| found == Ok(id))
         {
             return Err(Error::invalid("uri table", "an entry for each uri", uri));
         }
         Ok(frame.meta.uri.is_some())
     }
+}
+
+/// The entries of a table that have a key.
+fn equal_range(table: &SegmentBytes, key: u32) -> Result<Range<usize>> {
+    let bound = |after: bool| -> Result<usize> {
+        let (mut low, mut high) = (0, table.len() / KEY_ENTRY_BYTES);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let found = key_entry(table, middle)?.0;
+            if found < key || after && found == key {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    };
+    Ok(bound(false)?..bound(true)?)
+}
+
+/// An entry of the uri table or the content table: its key and the frame's position in the segment.
+fn key_entry(table: &SegmentBytes, index: usize) -> Result<(u32, u32)> {
+    let at = index * KEY_ENTRY_BYTES;
+    let mut reader = Reader::new(table.get(at..at + KEY_ENTRY_BYTES)?, "key table");
+    Ok((reader.u32()?, reader.u32()?))
 }
 
 fn stored(section: &SegmentBytes, offset: u64, len: u32) -> Result<&[u8]> {
@@ -875,6 +1020,7 @@ mod tests {
                 is_text: std::str::from_utf8(&payload).is_ok(),
                 content_hash: content_hash(&payload),
                 payload_len: payload.len() as u64,
+                payload_frame: None,
                 uri,
                 title,
                 kind,
@@ -887,11 +1033,19 @@ mod tests {
     }
 
     fn build(frames: &[Frame]) -> Vec<u8> {
-        let mut builder = DataBuilder::new(frames[0].meta.id);
+        build_as(frames, Density::Light, Vec::new())
+    }
+
+    fn build_as(frames: &[Frame], density: Density, dictionary: Vec<u8>) -> Vec<u8> {
+        let first = frames[0].meta.id;
+        let mut builder = DataBuilder::new(first, density, dictionary).unwrap();
+        let mut body = Vec::new();
         for frame in frames {
             builder.add(frame).unwrap();
+            body.extend(builder.take());
         }
-        builder.finish()
+        body.extend(builder.finish().unwrap());
+        body
     }
 
     fn open(body: Vec<u8>) -> DataSegment {
@@ -913,7 +1067,15 @@ mod tests {
                 .zip(first..)
                 .map(|((bytes, repeat, strings), id)| frame(id, bytes.repeat(repeat), strings))
                 .collect();
-            let segment = open(build(&frames));
+            let density = [Density::Light, Density::Dense][first as usize % 2];
+            let dictionary = match first % 3 {
+                0 => crate::codec::train_dictionary(
+                    &frames.iter().map(|frame| frame.payload.clone()).collect::<Vec<_>>(),
+                    1 << 10,
+                ),
+                _ => Vec::new(),
+            };
+            let segment = open(build_as(&frames, density, dictionary));
             prop_assert_eq!(segment.verify(), vec![]);
             for frame in &frames {
                 prop_assert_eq!(&segment.frame(frame.meta.id).unwrap(), frame);
@@ -926,7 +1088,7 @@ mod tests {
             }
             for frame in &frames {
                 if let Some(uri) = &frame.meta.uri {
-                    let found = segment.find_uri(uri).unwrap();
+                    let found: Vec<_> = segment.find_uri(uri).map(|id| id.unwrap()).collect();
                     prop_assert!(found.contains(&frame.meta.id) && found.is_sorted_by(|a, b| a > b));
                 }
             }
@@ -954,7 +1116,11 @@ mod tests {
 
         #[test]
         fn any_body_opens_without_panic(mut body: Vec<u8>) {
-            body.splice(0..0, *b"MV2D\x01\0\0\0");
+            let mut foot = [0; FOOT_BYTES];
+            foot[..8].copy_from_slice(b"MV2D\x01\0\0\0");
+            let from = body.len().min(152);
+            foot[8..8 + from].copy_from_slice(&body[..from]);
+            body.extend(foot);
             let _ = DataSegment::open(&SegmentBytes::from_vec(body));
         }
     }
@@ -979,8 +1145,28 @@ mod tests {
     }
 
     #[test]
+    fn a_payload_is_stored_once_and_found_by_its_content() {
+        let none = [const { None }; 6];
+        let mut frames: Vec<_> = (0..300)
+            .map(|id| frame(id, format!("payload {id}").into_bytes(), none.clone()))
+            .collect();
+        frames[299].meta.payload_frame = Some(FrameId(7));
+        frames[299].meta.metadata = Some("{}".into());
+        let segment = open(build(&frames));
+        let meta = segment.meta(FrameId(299)).unwrap();
+        assert_eq!(meta, frames[299].meta);
+        assert!(segment.payload(FrameId(299)).unwrap().is_empty());
+        let found: Vec<_> = segment
+            .find_content(&frames[7].meta.content_hash, frames[7].meta.payload_len)
+            .collect();
+        assert_eq!(found, [Ok(FrameId(7))]);
+        assert_eq!(segment.find_content(&[1; 16], 4).count(), 0);
+        assert_eq!(segment.verify(), vec![]);
+    }
+
+    #[test]
     fn a_gap_in_the_ids_is_refused() {
-        let mut builder = DataBuilder::new(FrameId(3));
+        let mut builder = DataBuilder::new(FrameId(3), Density::Light, Vec::new()).unwrap();
         assert!(
             builder
                 .add(&frame(4, Vec::new(), [const { None }; 6]))

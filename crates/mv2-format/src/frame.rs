@@ -50,6 +50,8 @@ pub struct FrameMeta {
     pub content_hash: [u8; 16],
     /// The payload's length in bytes.
     pub payload_len: u64,
+    /// The older frame that carries the same payload, if this one only refers to it.
+    pub payload_frame: Option<FrameId>,
 }
 
 impl FrameMeta {
@@ -97,6 +99,7 @@ impl FrameMeta {
             meta.commit = CommitId::default();
             meta.lineage = LineageId::default();
             meta.timestamp = Timestamp::default();
+            meta.payload_frame = None;
             meta
         };
         self.content_hash == other.content_hash && key(self) == key(other)

@@ -1,7 +1,9 @@
 //! Batches of the write-ahead log: one batch is one commit. `docs/format.md`, section "Write-ahead log".
 
+use std::sync::Arc;
+
 use crate::checksum::hash16_of;
-use crate::codec::{self, Codec};
+use crate::codec::{self, Codec, Decompressor};
 use crate::commits::{self, CommitRow};
 use crate::error::{Error, Result};
 use crate::frame::{Frame, FrameMeta};
@@ -49,8 +51,8 @@ pub struct BatchHeader {
 /// What a commit writes.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Batch {
-    /// New frames, ids ascending by one.
-    pub frames: Vec<Frame>,
+    /// New frames, ids ascending by one. The payload of one that refers to another frame's is empty when decoded.
+    pub frames: Vec<Arc<Frame>>,
     /// Deaths.
     pub tombstones: Vec<Tombstone>,
     /// The commit.
@@ -210,6 +212,7 @@ impl BatchHeader {
 pub fn decode_records(header: &BatchHeader, records: &[u8]) -> Result<Batch> {
     let mut reader = Reader::new(records, "log records");
     let mut batch = Batch::default();
+    let mut frames = Vec::new();
     let mut committed = false;
     let mut count = 0u32;
     while reader.left() > 0 {
@@ -226,7 +229,7 @@ pub fn decode_records(header: &BatchHeader, records: &[u8]) -> Result<Batch> {
         let bytes = reader.bytes(len)?;
         count += 1;
         match kind {
-            RECORD_FRAME => batch.frames.push(decode_frame(bytes)?),
+            RECORD_FRAME => frames.push(decode_frame(bytes)?),
             RECORD_TOMBSTONE => {
                 let mut reader = Reader::new(bytes, "tombstone record");
                 batch.tombstones.push(Tombstone {
@@ -257,12 +260,8 @@ pub fn decode_records(header: &BatchHeader, records: &[u8]) -> Result<Batch> {
             count,
         ));
     }
-    let mut next = batch
-        .commit
-        .watermark
-        .0
-        .checked_sub(batch.frames.len() as u64);
-    for frame in &mut batch.frames {
+    let mut next = batch.commit.watermark.0.checked_sub(frames.len() as u64);
+    for frame in &mut frames {
         if Some(frame.meta.id.0) != next {
             return Err(Error::invalid(
                 "frame id",
@@ -274,6 +273,7 @@ pub fn decode_records(header: &BatchHeader, records: &[u8]) -> Result<Batch> {
         frame.meta.commit = batch.commit.id;
         frame.meta.lineage = batch.commit.lineage;
     }
+    batch.frames = frames.into_iter().map(Arc::new).collect();
     for tombstone in &mut batch.tombstones {
         tombstone.lineage = batch.commit.lineage;
         let end = batch.commit.watermark;
@@ -307,6 +307,7 @@ pub(crate) fn frame_flags(meta: &FrameMeta) -> u8 {
         meta.track.is_some(),
         meta.metadata.is_some(),
         meta.search_text.is_some(),
+        meta.payload_frame.is_some(),
     ];
     bits.iter()
         .enumerate()
@@ -319,7 +320,10 @@ pub(crate) fn has(flags: u8, bit: u8) -> bool {
 
 fn encode_frame(out: &mut Vec<u8>, frame: &Frame) {
     let meta = &frame.meta;
-    let (codec, stored) = codec::compress(&frame.payload);
+    let (codec, stored) = match meta.payload_frame {
+        Some(_) => (Codec::Stored, Vec::new()),
+        None => codec::compress(&frame.payload),
+    };
     out.extend_from_slice(&meta.id.0.to_le_bytes());
     out.extend_from_slice(&meta.timestamp.0.to_le_bytes());
     out.extend_from_slice(&[frame_flags(meta), codec.id(), 0, 0, 0, 0, 0, 0]);
@@ -340,6 +344,9 @@ fn encode_frame(out: &mut Vec<u8>, frame: &Frame) {
         put_str(out, text);
     }
     encode_tags(out, meta);
+    if let Some(carrier) = meta.payload_frame {
+        out.extend_from_slice(&carrier.0.to_le_bytes());
+    }
     out.extend_from_slice(&stored);
 }
 
@@ -384,9 +391,6 @@ fn decode_frame(bytes: &[u8]) -> Result<Frame> {
     let id = FrameId(reader.u64()?);
     let timestamp = Timestamp(reader.i64()?);
     let flags = reader.u8()?;
-    if has(flags, 7) {
-        return Err(Error::invalid("frame flags", "bits 0 to 6", flags));
-    }
     let codec = Codec::from_id(reader.u8()?)?;
     reader.reserved(6)?;
     let content_hash = reader.array()?;
@@ -399,7 +403,7 @@ fn decode_frame(bytes: &[u8]) -> Result<Frame> {
             None
         })
     };
-    let meta = FrameMeta {
+    let mut meta = FrameMeta {
         id,
         timestamp,
         is_text: has(flags, 0),
@@ -416,6 +420,21 @@ fn decode_frame(bytes: &[u8]) -> Result<Frame> {
         ..FrameMeta::default()
     };
     meta.check_limits()?;
+    if has(flags, 7) {
+        let carrier = FrameId(reader.u64()?);
+        if carrier >= id || stored_len != 0 || reader.left() != 0 {
+            return Err(Error::invalid(
+                "frame that carries a payload",
+                "an earlier one",
+                carrier,
+            ));
+        }
+        meta.payload_frame = Some(carrier);
+        return Ok(Frame {
+            meta,
+            payload: Vec::new(),
+        });
+    }
     if stored_len != reader.left() as u64 {
         return Err(Error::invalid(
             "stored length of a frame",
@@ -425,7 +444,7 @@ fn decode_frame(bytes: &[u8]) -> Result<Frame> {
     }
     let stored = reader.bytes(reader.left())?;
     Ok(Frame {
-        payload: codec::decompress(codec, stored, payload_len as usize)?,
+        payload: Decompressor::default().decompress(codec, stored, payload_len as usize)?,
         meta,
     })
 }
@@ -459,7 +478,10 @@ mod tests {
 
     fn batch() -> Batch {
         Batch {
-            frames: vec![frame(5, "hello"), frame(6, &"repeat ".repeat(1_000))],
+            frames: vec![
+                Arc::new(frame(5, "hello")),
+                Arc::new(frame(6, &"repeat ".repeat(1_000))),
+            ],
             tombstones: vec![Tombstone {
                 frame: FrameId(2),
                 commit: CommitId(9),
