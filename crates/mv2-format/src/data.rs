@@ -675,6 +675,20 @@ impl DataSegment {
         self.stream(row.start, row.carried_len(), &mut None)
     }
 
+    /// Calls `each` with the pieces of a frame's payload in order, so that a large one is never in memory as a whole.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
+    pub fn read_payload(&self, id: FrameId, each: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let row = self.row(id)?;
+        self.each_piece(row.start, row.carried_len(), &mut None, each)
+    }
+
+    /// Bytes of payload, metadata and search text in the segment, uncompressed.
+    pub fn stream_len(&self) -> u64 {
+        self.stream_len
+    }
+
     /// A frame with its payload, which is empty if another frame carries it.
     ///
     /// # Errors
@@ -809,6 +823,19 @@ impl DataSegment {
 
     /// A range of the stream. Leaves the last block that it read in the cache.
     fn stream(&self, start: u64, len: u64, cache: &mut Option<Block>) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.each_piece(start, len, cache, &mut |piece| out.extend_from_slice(piece))?;
+        Ok(out)
+    }
+
+    /// Calls `each` with the pieces of a range of the stream, a block at a time.
+    fn each_piece(
+        &self,
+        start: u64,
+        len: u64,
+        cache: &mut Option<Block>,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
         let end = start
             .checked_add(len)
             .filter(|end| *end <= self.stream_len)
@@ -819,10 +846,6 @@ impl DataSegment {
                     format!("{len} bytes at {start}"),
                 )
             })?;
-        let mut out = Vec::new();
-        if len == 0 {
-            return Ok(out);
-        }
         let mut at = start;
         while at < end {
             let block = match cache.take().filter(|block| block.range().contains(&at)) {
@@ -838,11 +861,11 @@ impl DataSegment {
             }
             let from = (at - block.start) as usize;
             let to = (end.min(block.range().end) - block.start) as usize;
-            out.extend_from_slice(&block.bytes[from..to]);
+            each(&block.bytes[from..to]);
             at = block.start + to as u64;
             *cache = Some(block);
         }
-        Ok(out)
+        Ok(())
     }
 
     fn block_entry(&self, index: usize) -> Result<(u64, u64, u32, Codec)> {

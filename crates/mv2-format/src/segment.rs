@@ -68,19 +68,55 @@ pub const fn tables_len(len: u64) -> u64 {
     table + table.div_ceil(PAGE_BYTES as u64) * 4
 }
 
+/// Builds the page table and summary of a body that is written piece by piece.
+#[derive(Debug, Default)]
+pub struct TableBuilder {
+    table: Vec<u8>,
+    page: crc32fast::Hasher,
+    page_len: usize,
+}
+
+impl TableBuilder {
+    /// Takes in the next piece of the body.
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = PAGE_BYTES - self.page_len;
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.page.update(now);
+            self.page_len += now.len();
+            bytes = later;
+            if self.page_len == PAGE_BYTES {
+                self.close_page();
+            }
+        }
+    }
+
+    /// The page table and the summary, and the summary's CRC-32.
+    pub fn finish(mut self) -> (Vec<u8>, u32) {
+        if self.page_len > 0 {
+            self.close_page();
+        }
+        let mut summary = Vec::with_capacity(self.table.len().div_ceil(PAGE_BYTES) * 4);
+        for page in self.table.chunks(PAGE_BYTES) {
+            summary.extend_from_slice(&crc32(page).to_le_bytes());
+        }
+        let summary_crc = crc32(&summary);
+        self.table.extend_from_slice(&summary);
+        (self.table, summary_crc)
+    }
+
+    fn close_page(&mut self) {
+        let page = std::mem::take(&mut self.page);
+        self.table.extend_from_slice(&page.finalize().to_le_bytes());
+        self.page_len = 0;
+    }
+}
+
 /// Builds the page table and summary of a body and returns them with the summary's CRC-32.
 pub fn build_tables(body: &[u8]) -> (Vec<u8>, u32) {
-    let mut table = Vec::with_capacity(body.len().div_ceil(PAGE_BYTES) * 4);
-    for page in body.chunks(PAGE_BYTES) {
-        table.extend_from_slice(&crc32(page).to_le_bytes());
-    }
-    let mut summary = Vec::with_capacity(table.len().div_ceil(PAGE_BYTES) * 4);
-    for page in table.chunks(PAGE_BYTES) {
-        summary.extend_from_slice(&crc32(page).to_le_bytes());
-    }
-    let summary_crc = crc32(&summary);
-    table.extend_from_slice(&summary);
-    (table, summary_crc)
+    let mut builder = TableBuilder::default();
+    builder.update(body);
+    builder.finish()
 }
 
 /// Who keeps the bytes of a segment alive: a memory map or a buffer.

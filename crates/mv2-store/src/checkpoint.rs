@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mv2_format::checksum::hash32;
+use mv2_format::codec::{Density, train_dictionary};
 use mv2_format::commits::{self, CommitRow};
 use mv2_format::data::DataBuilder;
 use mv2_format::root::{Root, RootKind};
-use mv2_format::segment::{PAGE_BYTES, build_tables};
+use mv2_format::segment::{PAGE_BYTES, TableBuilder};
 use mv2_format::toc::{SegmentEntry, Toc};
 use mv2_format::tombstones::{self, Tombstone};
 use mv2_format::wal::Batch;
@@ -24,8 +25,24 @@ use crate::state::{Checkpoint, State, Tail};
 /// Data segments are not rebuilt beyond this many bytes: copying them gains nothing.
 const DATA_CAP_BYTES: u64 = 64 << 20;
 
-/// A segment of this size or more begins at a page, a smaller one at a cache line.
-const LARGE_SEGMENT_BYTES: usize = 64 << 10;
+/// A segment that is expected to have this size or more begins at a page, a smaller one at a cache line.
+const LARGE_SEGMENT_BYTES: u64 = 64 << 10;
+
+/// From this much text on zstd is worth its slower writing; what is smaller is rewritten soon.
+const DENSE_BYTES: u64 = 64 << 10;
+
+/// From this much text on a dictionary pays for itself.
+const DICTIONARY_TEXT_BYTES: u64 = 1 << 20;
+
+/// Largest dictionary, and text that it is trained on for each byte of it.
+const DICTIONARY_BYTES: u64 = 32 << 10;
+const TRAINING_BYTES_PER_BYTE: u64 = 40;
+
+/// Bytes that are gathered before they are written.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// A sample for the training is at most this long.
+const SAMPLE_BYTES: usize = 8 << 10;
 
 /// How thoroughly a checkpoint rebuilds.
 #[derive(Clone, Copy, Debug)]
@@ -208,25 +225,83 @@ fn build_data(state: &State, out: &mut Output<'_>, compaction: Compaction) -> Re
         } else {
             old.last().map_or(first, |slot| slot.entry.end_frame)
         };
-        let mut builder = DataBuilder::new(first);
-        let mut commits: Option<(CommitId, CommitId)> = None;
-        state.for_each_frame(first..end, &mut |frame| {
-            let commit = frame.meta.commit;
-            let (from, to) = commits.unwrap_or((commit, commit));
-            commits = Some((from.min(commit), to.max(commit)));
-            builder
-                .add(frame)
-                .map_err(|source| state.file.format(source))
-        })?;
-        let coverage = Coverage {
-            kind: SegmentKind::DATA,
-            frames: first..end,
-            commits: commits.unwrap_or_default(),
-            rows: end.0 - first.0,
+        let mut text = if with_tail {
+            state.tail.payload_bytes
+        } else {
+            0
         };
-        out.write(&builder.finish(), coverage)?;
+        for slot in old {
+            text += state.data(slot)?.stream_len();
+        }
+        write_data(state, out, first..end, text)?;
     }
     Ok(())
+}
+
+/// Writes a data segment of a range of frames with so many bytes of text.
+fn write_data(
+    state: &State,
+    out: &mut Output<'_>,
+    frames: Range<FrameId>,
+    text: u64,
+) -> Result<()> {
+    let density = if text >= DENSE_BYTES {
+        Density::Dense
+    } else {
+        Density::Light
+    };
+    let dictionary = if text >= DICTIONARY_TEXT_BYTES {
+        let len = DICTIONARY_BYTES.min(text / 64);
+        train_dictionary(&samples(state, frames.clone(), text, len)?, len as usize)
+    } else {
+        Vec::new()
+    };
+    let format = |source| state.file.format(source);
+    let mut builder =
+        DataBuilder::new(frames.start, density.possible(), dictionary).map_err(format)?;
+    let mut commits: Option<(CommitId, CommitId)> = None;
+    let mut segment = out.begin(text)?;
+    state.for_each_frame(frames.clone(), false, &mut |frame| {
+        let commit = frame.meta.commit;
+        let (from, to) = commits.unwrap_or((commit, commit));
+        commits = Some((from.min(commit), to.max(commit)));
+        builder.add(frame).map_err(format)?;
+        out.append_body(&mut segment, &builder.take())
+    })?;
+    out.append_body(&mut segment, &builder.finish().map_err(format)?)?;
+    let coverage = Coverage {
+        kind: SegmentKind::DATA,
+        rows: frames.end.0 - frames.start.0,
+        frames,
+        commits: commits.unwrap_or_default(),
+    };
+    out.end(segment, coverage)
+}
+
+/// Payloads from all over a range of frames, to train a dictionary of so many bytes on.
+fn samples(state: &State, frames: Range<FrameId>, text: u64, len: u64) -> Result<Vec<Vec<u8>>> {
+    let wanted = len * TRAINING_BYTES_PER_BYTE;
+    // Every `stride`-th frame, so that the samples are about as much text as is wanted.
+    let stride = (text / wanted.max(1)).max(1);
+    let mut samples = Vec::new();
+    let mut taken = 0;
+    for id in (frames.start.0..frames.end.0).step_by(stride as usize) {
+        if taken >= wanted {
+            break;
+        }
+        let meta = state.meta(FrameId(id))?;
+        if !meta.is_text || meta.payload_frame.is_some() {
+            continue;
+        }
+        let mut sample = Vec::new();
+        state.read_payload(FrameId(id), &mut |piece| {
+            let room = SAMPLE_BYTES - sample.len();
+            sample.extend_from_slice(&piece[..piece.len().min(room)]);
+        })?;
+        taken += sample.len() as u64;
+        samples.push(sample);
+    }
+    Ok(samples)
 }
 
 fn build_commits(state: &State, out: &mut Output<'_>, compaction: Compaction) -> Result<()> {
@@ -369,17 +444,27 @@ fn build_index_body(
 ) -> Result<Option<Vec<u8>>> {
     let mut builder = index.builder();
     let mut sound = true;
-    state.for_each_frame(frames, &mut |frame: &Frame| {
+    state.for_each_frame(frames, true, &mut |frame: &Frame| {
         sound = sound && builder.add(frame).is_ok();
         Ok(())
     })?;
     Ok(if sound { builder.finish().ok() } else { None })
 }
 
+/// A segment that is being written.
+struct Open {
+    offset: FileOffset,
+    tables: TableBuilder,
+    hasher: blake3::Hasher,
+}
+
 /// Appends segments behind the committed part of a file.
 struct Output<'a> {
     file: &'a MemoryFile,
+    /// Where the next byte goes.
     at: u64,
+    /// Bytes before `at` that are not written yet.
+    buffer: Vec<u8>,
     next_segment: SegmentId,
     segments: Vec<SegmentEntry>,
 }
@@ -389,6 +474,7 @@ impl<'a> Output<'a> {
         Self {
             file,
             at: committed_len,
+            buffer: Vec::new(),
             next_segment,
             segments: Vec::new(),
         }
@@ -399,24 +485,51 @@ impl<'a> Output<'a> {
         self.segments.push(entry.clone());
     }
 
+    /// Writes a segment whose body is at hand.
     fn write(&mut self, body: &[u8], coverage: Coverage) -> Result<()> {
-        let align = if body.len() >= LARGE_SEGMENT_BYTES {
+        let mut segment = self.begin(body.len() as u64)?;
+        self.append_body(&mut segment, body)?;
+        self.end(segment, coverage)
+    }
+
+    /// Begins a segment whose body will have about so many bytes.
+    fn begin(&mut self, expected: u64) -> Result<Open> {
+        let align = if expected >= LARGE_SEGMENT_BYTES {
             PAGE_BYTES as u64
         } else {
             64
         };
         self.pad(align)?;
-        let (tables, summary_crc) = build_tables(body);
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(body).update(&tables);
+        Ok(Open {
+            offset: FileOffset(self.at),
+            tables: TableBuilder::default(),
+            hasher: blake3::Hasher::new(),
+        })
+    }
+
+    fn append_body(&mut self, segment: &mut Open, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        segment.tables.update(bytes);
+        segment.hasher.update(bytes);
+        self.append(bytes)
+    }
+
+    /// Ends a segment with its tables and lists it.
+    fn end(&mut self, mut segment: Open, coverage: Coverage) -> Result<()> {
+        let body_len = self.at - segment.offset.0;
+        let (tables, summary_crc) = segment.tables.finish();
+        segment.hasher.update(&tables);
+        self.append(&tables)?;
         self.segments.push(SegmentEntry {
             kind: coverage.kind,
             optional: coverage.kind >= SegmentKind::LEX,
             summary_crc,
             id: self.next_segment,
-            offset: FileOffset(self.at),
-            body_len: body.len() as u64,
-            hash: hasher.finalize().into(),
+            offset: segment.offset,
+            body_len,
+            hash: segment.hasher.finalize().into(),
             first_frame: coverage.frames.start,
             end_frame: coverage.frames.end,
             first_commit: coverage.commits.0,
@@ -424,13 +537,22 @@ impl<'a> Output<'a> {
             rows: coverage.rows,
         });
         self.next_segment.0 += 1;
-        self.append(body)?;
-        self.append(&tables)
+        Ok(())
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write(self.at, bytes)?;
+        self.buffer.extend_from_slice(bytes);
         self.at += bytes.len() as u64;
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let start = self.at - self.buffer.len() as u64;
+        self.file.write(start, &self.buffer)?;
+        self.buffer.clear();
         Ok(())
     }
 
@@ -447,6 +569,7 @@ impl<'a> Output<'a> {
         self.pad(PAGE_BYTES as u64)?;
         let (root, bytes) = seal(toc, self.at);
         self.append(&bytes)?;
+        self.flush()?;
         Ok(root)
     }
 }

@@ -8,7 +8,7 @@ use mv2_format::checksum::hash32;
 use mv2_format::root::{Root, RootKind};
 use mv2_format::segment::PAGE_BYTES;
 use mv2_format::toc::{MAX_TOC_BYTES, Toc};
-use mv2_format::wal::{BatchHeader, HEADER_BYTES, decode_records};
+use mv2_format::wal::{Batch, BatchHeader, HEADER_BYTES, decode_records};
 use mv2_format::{CommitId, FileOffset, Generation};
 
 use crate::error::{Error, Result};
@@ -290,9 +290,27 @@ fn follow_log(state: &mut State) -> Result<()> {
                 Ok(batch)
             })
             .map_err(|source| file.format(source))?;
+        let batch = complete(state, batch)?;
         Arc::make_mut(&mut state.tail).push(batch, header.hash, header.slot_bytes());
     }
     Ok(())
+}
+
+/// Fills in payloads that frames of a batch share with older ones, or with each other.
+fn complete(state: &State, mut batch: Batch) -> Result<Batch> {
+    for index in 0..batch.frames.len() {
+        let (before, rest) = batch.frames.split_at_mut(index);
+        let Some(carrier) = rest[0].meta.payload_frame else {
+            continue;
+        };
+        let shared = before.iter().find(|frame| frame.meta.id == carrier);
+        let frame = Arc::make_mut(&mut rest[0]);
+        match shared {
+            Some(shared) => frame.payload.clone_from(&shared.payload),
+            None => *frame = state.complete(std::mem::take(frame), &mut None)?,
+        }
+    }
+    Ok(batch)
 }
 
 /// Whether the newest batch of a state's tail is still in the log.

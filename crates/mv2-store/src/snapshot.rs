@@ -124,6 +124,15 @@ impl Snapshot {
         self.state.payload(id)
     }
 
+    /// Calls `each` with the pieces of a visible frame's payload in order, so that a large one is never in memory as a whole.
+    ///
+    /// # Errors
+    /// As for [`meta`](Self::meta).
+    pub fn read_payload(&self, id: FrameId, each: &mut dyn FnMut(&[u8])) -> Result<()> {
+        self.check_visible(id)?;
+        self.state.read_payload(id, each)
+    }
+
     /// The visible frame under a uri.
     ///
     /// # Errors
@@ -274,7 +283,7 @@ impl Snapshot {
         let covered = self.state.covered(kind);
         let mut frames = Vec::new();
         self.state
-            .for_each_frame(covered..tail_start, &mut |frame| {
+            .for_each_frame(covered..tail_start, true, &mut |frame| {
                 frames.push(Arc::new(frame.clone()));
                 Ok(())
             })?;

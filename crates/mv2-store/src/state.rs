@@ -59,6 +59,8 @@ pub(crate) struct Tail {
     pub(crate) dead: BTreeMap<FrameId, Tombstone>,
     /// Frames of the tail by uri, oldest first.
     pub(crate) uris: HashMap<String, Vec<FrameId>>,
+    /// Frames of the tail that carry a payload, by its hash.
+    pub(crate) contents: HashMap<[u8; 16], FrameId>,
     pub(crate) payload_bytes: u64,
 }
 
@@ -148,7 +150,10 @@ impl Tail {
                     .or_default()
                     .push(frame.meta.id);
             }
-            self.frames.push(Arc::new(frame));
+            if frame.meta.payload_frame.is_none() {
+                self.contents.insert(frame.meta.content_hash, frame.meta.id);
+            }
+            self.frames.push(frame);
         }
         for tombstone in batch.tombstones {
             self.dead.insert(tombstone.frame, tombstone);
@@ -261,31 +266,95 @@ impl State {
 
     /// Payload of a frame, dead or alive.
     pub(crate) fn payload(&self, id: FrameId) -> Result<Vec<u8>> {
+        let mut payload = Vec::new();
+        self.read_payload(id, &mut |piece| payload.extend_from_slice(piece))?;
+        Ok(payload)
+    }
+
+    /// Calls `each` with the pieces of a frame's payload, dead or alive.
+    pub(crate) fn read_payload(&self, id: FrameId, each: &mut dyn FnMut(&[u8])) -> Result<()> {
         match self.locate(id)? {
-            Location::Tail(frame) => Ok(frame.payload.clone()),
-            Location::Segment(segment) => segment
-                .payload(id)
-                .map_err(|source| self.file.format(source)),
+            Location::Tail(frame) => each(&frame.payload),
+            Location::Segment(segment) => {
+                let meta = segment
+                    .meta(id)
+                    .map_err(|source| self.file.format(source))?;
+                match meta.payload_frame {
+                    Some(carrier) => self.read_carried(&meta, carrier, each)?,
+                    None => segment
+                        .read_payload(id, each)
+                        .map_err(|source| self.file.format(source))?,
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Reads a payload that another frame carries.
+    fn read_carried(
+        &self,
+        meta: &FrameMeta,
+        carrier: FrameId,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        let carrying = self.meta(carrier)?;
+        if carrying.payload_frame.is_some()
+            || carrying.content_hash != meta.content_hash
+            || carrying.payload_len != meta.payload_len
+        {
+            return Err(self.file.format(mv2_format::Error::invalid(
+                "frame that carries a payload",
+                "one with the same content",
+                carrier,
+            )));
+        }
+        self.read_payload(carrier, each)
+    }
+
+    /// Fills in the payload of a frame that refers to another one. `last` keeps what was filled in last: copies of
+    /// one document tend to come together.
+    pub(crate) fn complete(&self, mut frame: Frame, last: &mut Option<Shared>) -> Result<Frame> {
+        let Some(carrier) = frame.meta.payload_frame else {
+            return Ok(frame);
+        };
+        if let Some((known, payload)) = last
+            && *known == carrier
+        {
+            frame.payload.clone_from(payload);
+            return Ok(frame);
+        }
+        let mut payload = Vec::new();
+        self.read_carried(&frame.meta, carrier, &mut |piece| {
+            payload.extend_from_slice(piece);
+        })?;
+        if payload.len() <= MAX_SHARED_BYTES {
+            *last = Some((carrier, payload.clone()));
+        }
+        frame.payload = payload;
+        Ok(frame)
     }
 
     /// A frame, dead or alive.
     pub(crate) fn frame(&self, id: FrameId) -> Result<Arc<Frame>> {
         match self.locate(id)? {
             Location::Tail(frame) => Ok(Arc::clone(frame)),
-            Location::Segment(segment) => segment
-                .frame(id)
-                .map(Arc::new)
-                .map_err(|source| self.file.format(source)),
+            Location::Segment(segment) => {
+                let frame = segment.frame(id);
+                let frame = frame.map_err(|source| self.file.format(source))?;
+                self.complete(frame, &mut None).map(Arc::new)
+            }
         }
     }
 
-    /// Calls `each` with the frames of a range, dead or alive, in order.
+    /// Calls `each` with the frames of a range, dead or alive, in order. With `resolve` a payload that another frame carries is
+    /// filled in.
     pub(crate) fn for_each_frame(
         &self,
         range: Range<FrameId>,
+        resolve: bool,
         each: &mut dyn FnMut(&Frame) -> Result<()>,
     ) -> Result<()> {
+        let mut last = None;
         for slot in &self.checkpoint.data {
             let start = range.start.max(slot.entry.first_frame);
             let end = range.end.min(slot.entry.end_frame);
@@ -295,7 +364,12 @@ impl State {
             let mut cursor = self.data(slot)?.cursor();
             for id in start.0..end.0 {
                 let frame = cursor.frame(FrameId(id));
-                each(&frame.map_err(|source| self.file.format(source))?)?;
+                let frame = frame.map_err(|source| self.file.format(source))?;
+                each(&if resolve {
+                    self.complete(frame, &mut last)?
+                } else {
+                    frame
+                })?;
             }
         }
         for frame in &self.tail.frames {
@@ -306,6 +380,33 @@ impl State {
         Ok(())
     }
 
+    /// A frame that carries this payload.
+    pub(crate) fn find_content(&self, hash: &[u8; 16], payload: &[u8]) -> Result<Option<FrameId>> {
+        if let Some(id) = self.tail.contents.get(hash)
+            && self.carries(*id, payload)?
+        {
+            return Ok(Some(*id));
+        }
+        for slot in self.checkpoint.data.iter().rev() {
+            for id in self.data(slot)?.find_content(hash, payload.len() as u64) {
+                let id = id.map_err(|source| self.file.format(source))?;
+                if self.carries(id, payload)? {
+                    return Ok(Some(id));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a frame's payload is this one, byte for byte.
+    fn carries(&self, id: FrameId, payload: &[u8]) -> Result<bool> {
+        let mut rest = Some(payload);
+        self.read_payload(id, &mut |piece| {
+            rest = rest.take().and_then(|rest| rest.strip_prefix(piece));
+        })?;
+        Ok(rest == Some(&[]))
+    }
+
     /// The newest frame under a uri that is alive.
     pub(crate) fn find_uri(&self, uri: &str) -> Result<Option<FrameId>> {
         for id in self.tail.uris.get(uri).into_iter().flatten().rev() {
@@ -314,8 +415,8 @@ impl State {
             }
         }
         for slot in self.checkpoint.data.iter().rev() {
-            let found = self.data(slot)?.find_uri(uri);
-            for id in found.map_err(|source| self.file.format(source))? {
+            for id in self.data(slot)?.find_uri(uri) {
+                let id = id.map_err(|source| self.file.format(source))?;
                 if self.tombstone(id)?.is_none() {
                     return Ok(Some(id));
                 }
@@ -405,6 +506,12 @@ impl State {
         slot.get(&self.file, TombstoneSegment::open)
     }
 }
+
+/// A payload that frames share, with the frame that carries it.
+pub(crate) type Shared = (FrameId, Vec<u8>);
+
+/// A shared payload is remembered up to this size.
+const MAX_SHARED_BYTES: usize = 1 << 20;
 
 enum Location<'a> {
     Tail(&'a Arc<Frame>),

@@ -322,7 +322,7 @@ impl Store {
     /// After [`Error::Limit`], or an [`Error::Io`] before anything was synced (a full disk), the transaction is
     /// still open: commit again or roll back. After a failed sync the store answers [`Error::Poisoned`] until it is reopened.
     pub fn commit(&mut self, options: CommitOptions) -> Result<Option<Commit>> {
-        let Some(transaction) = self.transaction.take() else {
+        let Some(mut transaction) = self.transaction.take() else {
             return Ok(None);
         };
         self.check_process()?;
@@ -330,7 +330,7 @@ impl Store {
             self.release(&transaction.state().file);
             return Ok(None);
         }
-        match self.write_commit(&transaction, options) {
+        match self.write_commit(&mut transaction, options) {
             Ok(state) => {
                 let commit = state.commit(state.last_commit())?;
                 let file = Arc::clone(&state.file);
@@ -418,9 +418,13 @@ impl Store {
 /// Write
 impl Store {
     /// Writes a transaction to the log, or as a checkpoint if that is due.
-    fn write_commit(&mut self, transaction: &Transaction, options: CommitOptions) -> Result<State> {
-        let state = transaction.state();
+    fn write_commit(
+        &mut self,
+        transaction: &mut Transaction,
+        options: CommitOptions,
+    ) -> Result<State> {
         let batch = transaction.batch(self.options.clock.now(), options.message)?;
+        let state = transaction.state();
         let policy = self.options.checkpoint;
         let frames = state.tail.frames.len() + batch.frames.len();
         let bytes = state.tail.payload_bytes + transaction.payload_bytes();

@@ -18,7 +18,11 @@ pub(crate) struct Transaction {
     /// What was committed when it began.
     state: Arc<State>,
     /// New frames; the ids continue those of the state.
-    frames: Vec<Pending>,
+    frames: Vec<Arc<Frame>>,
+    /// Which of them get the commit's time.
+    timeless: Vec<bool>,
+    /// The position of a new frame with a payload, by its hash.
+    contents: HashMap<[u8; 16], usize>,
     /// Deaths, with what took the frame's place.
     dead: BTreeMap<FrameId, Option<FrameId>>,
     /// The newest new frame under a uri.
@@ -41,6 +45,8 @@ impl Transaction {
         Self {
             state,
             frames: Vec::new(),
+            timeless: Vec::new(),
+            contents: HashMap::new(),
             dead: BTreeMap::new(),
             uris: HashMap::new(),
             payload_bytes: 0,
@@ -135,8 +141,16 @@ impl Transaction {
         if let Some(uri) = &pending.meta.uri {
             self.uris.insert(uri.clone(), id);
         }
+        pending.meta.payload_frame = self.find_content(&pending)?;
+        let deduplicated = pending.meta.payload_frame.is_some();
+        self.contents
+            .insert(pending.meta.content_hash, self.frames.len());
         self.payload_bytes += pending.meta.payload_len;
-        self.frames.push(pending);
+        self.timeless.push(pending.timeless);
+        self.frames.push(Arc::new(Frame {
+            meta: pending.meta,
+            payload: pending.payload,
+        }));
         Ok(PutOutcome {
             frame: id,
             status: if older.is_empty() {
@@ -145,8 +159,22 @@ impl Transaction {
                 PutStatus::Superseded
             },
             superseded: older.first().copied(),
-            deduplicated: false,
+            deduplicated,
         })
+    }
+
+    /// A frame that carries the same payload already.
+    fn find_content(&self, pending: &Pending) -> Result<Option<FrameId>> {
+        if pending.payload.is_empty() {
+            return Ok(None);
+        }
+        let hash = &pending.meta.content_hash;
+        if let Some(index) = self.contents.get(hash) {
+            let same = &self.frames[*index];
+            let carrier = same.meta.payload_frame.unwrap_or(same.meta.id);
+            return Ok(Some(carrier).filter(|_| same.payload == pending.payload));
+        }
+        self.state.find_content(hash, &pending.payload)
     }
 
     fn check_alive(&self, id: FrameId) -> Result<()> {
@@ -171,7 +199,7 @@ impl Transaction {
     fn meta(&self, id: FrameId) -> Result<FrameMeta> {
         match id.0.checked_sub(self.state.next_frame().0) {
             Some(index) => match self.frames.get(index as usize) {
-                Some(pending) => Ok(pending.meta.clone()),
+                Some(frame) => Ok(frame.meta.clone()),
                 None => Err(Error::NoSuchFrame {
                     frame: id,
                     end: self.next_frame(),
@@ -181,8 +209,8 @@ impl Transaction {
         }
     }
 
-    /// What a commit at this moment writes.
-    pub(crate) fn batch(&self, wall: Timestamp, message: Option<String>) -> Result<Batch> {
+    /// What a commit at this moment writes. The frames are shared with the transaction, which another attempt may need.
+    pub(crate) fn batch(&mut self, wall: Timestamp, message: Option<String>) -> Result<Batch> {
         let message = message.unwrap_or_default();
         if message.len() > MAX_MESSAGE_BYTES {
             return Err(Error::Limit(mv2_format::Error::TooLarge {
@@ -215,19 +243,14 @@ impl Transaction {
             deleted: self.deleted,
             message,
         };
-        let frames = self.frames.iter().map(|pending| Frame {
-            meta: FrameMeta {
-                commit: id,
-                lineage,
-                timestamp: if pending.timeless {
-                    time
-                } else {
-                    pending.meta.timestamp
-                },
-                ..pending.meta.clone()
-            },
-            payload: pending.payload.clone(),
-        });
+        for (frame, timeless) in self.frames.iter_mut().zip(&self.timeless) {
+            let meta = &mut Arc::make_mut(frame).meta;
+            meta.commit = id;
+            meta.lineage = lineage;
+            if *timeless {
+                meta.timestamp = time;
+            }
+        }
         let tombstones = self.dead.iter().map(|(frame, by)| Tombstone {
             frame: *frame,
             commit: id,
@@ -235,7 +258,7 @@ impl Transaction {
             lineage,
         });
         Ok(Batch {
-            frames: frames.collect(),
+            frames: self.frames.clone(),
             tombstones: tombstones.collect(),
             commit,
         })

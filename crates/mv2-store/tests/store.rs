@@ -309,6 +309,48 @@ fn a_payload_larger_than_the_log_is_a_commit_like_others() {
 }
 
 #[test]
+fn a_payload_is_stored_once_however_often_it_is_put() {
+    let (volume, mut store) = store();
+    let text: String = (0..20_000).map(|i| format!("{} ", i * i)).collect();
+    let first = store.put(note("first", &text)).unwrap();
+    let second = store.put(note("second", &text)).unwrap();
+    assert_eq!((first.deduplicated, second.deduplicated), (false, true));
+    commit(&mut store);
+    store.put(note("third", &text)).unwrap();
+    store.delete(first.frame).unwrap();
+    commit(&mut store);
+    store.checkpoint().unwrap();
+    let late = store.put(note("late", &text)).unwrap();
+    assert!(late.deduplicated);
+    commit(&mut store);
+    let before = store.snapshot().unwrap().stats().unwrap().file_bytes;
+    for copy in 0..50 {
+        store.put(note(&format!("copy {copy}"), &text)).unwrap();
+    }
+    commit(&mut store);
+    store.optimize().unwrap();
+    let store = Store::open_on(volume.clone(), Path::new("m"), options(), true).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    assert!(matches!(
+        snapshot.frame(first.frame),
+        Err(Error::Dead { .. })
+    ));
+    for uri in ["second", "third", "late", "copy 0", "copy 49"] {
+        let id = snapshot.find_uri(uri).unwrap().unwrap();
+        assert_eq!(
+            snapshot.frame(id).unwrap().payload,
+            text.as_bytes(),
+            "{uri}"
+        );
+        assert_eq!(snapshot.payload(id).unwrap(), text.as_bytes(), "{uri}");
+    }
+    let live = snapshot.stats().unwrap().live_bytes;
+    assert!(live < before + 100_000, "{live} {before}");
+    let report = Store::verify_on(&*volume, Path::new("m"), true).unwrap();
+    assert!(report.ok, "{report:?}");
+}
+
+#[test]
 fn time_goes_on_when_the_clock_falls_back() {
     struct Backwards(std::sync::atomic::AtomicI64);
     impl mv2_store::Clock for Backwards {
