@@ -15,6 +15,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -38,25 +39,40 @@ pub(crate) fn factory() -> Arc<dyn IndexFactory> {
 }
 
 /// What lexical searches of one handle and its snapshots share.
-#[derive(Default)]
 pub(crate) struct Lexical {
     cache: Mutex<Cache>,
 }
 
 impl Lexical {
+    /// For the memory file at a path, which errors name.
+    pub(crate) fn new(path: &Path) -> Self {
+        let cache = Cache {
+            path: path.to_owned(),
+            readers: Vec::new(),
+            segments: HashMap::new(),
+            runs: Vec::new(),
+        };
+        Self {
+            cache: Mutex::new(cache),
+        }
+    }
+
     pub(crate) fn search(
         &self,
         snapshot: &Snapshot,
         request: SearchRequest,
     ) -> Result<SearchResponse> {
         let start = Instant::now();
-        let reader = self.cache().reader(snapshot)?;
+        let (path, reader) = {
+            let mut cache = self.cache();
+            (cache.path.clone(), cache.reader(snapshot)?)
+        };
         let parsed = Query::parse(&request.query);
         let options = search_options(&request);
         let source = SnapshotText(snapshot);
         let results = reader
             .search(&parsed.query, &options, &source)
-            .map_err(|error| unusable(None, error))?;
+            .map_err(|error| unusable(&path, None, error))?;
         let hits = results
             .hits
             .iter()
@@ -114,8 +130,8 @@ impl fmt::Debug for Lexical {
     }
 }
 
-#[derive(Default)]
 struct Cache {
+    path: PathBuf,
     /// By token, the most recently used one last.
     readers: Vec<([u8; 16], Reader)>,
     segments: HashMap<SegmentKey, Arc<Segment>>,
@@ -139,10 +155,11 @@ impl Cache {
             .into_iter()
             .map(|segment| {
                 let dead = snapshot.dead_in(segment.first_frame()..segment.end_frame())?;
-                SegmentView::new(segment, cutoff, &dead).map_err(|error| unusable(None, error))
+                SegmentView::new(segment, cutoff, &dead)
+                    .map_err(|error| unusable(&self.path, None, error))
             })
             .collect::<Result<Vec<_>>>()?;
-        let reader = Reader::new(views).map_err(|error| unusable(None, error))?;
+        let reader = Reader::new(views).map_err(|error| unusable(&self.path, None, error))?;
         if self.readers.len() == KEPT_READERS {
             self.readers.remove(0);
         }
@@ -159,7 +176,7 @@ impl Cache {
                 Some(known) => Arc::clone(known),
                 None => {
                     let open = Segment::open(segment.bytes.clone())
-                        .map_err(|error| unusable(Some(segment.id), error))?;
+                        .map_err(|error| unusable(&self.path, Some(segment.id), error))?;
                     Arc::new(open)
                 }
             };
@@ -200,7 +217,7 @@ impl Cache {
             }
             let frames = frames[start..range.end].to_vec();
             let segment = Segment::build(frames.iter().map(AsRef::as_ref))
-                .map_err(|error| unusable(None, error))?;
+                .map_err(|error| unusable(&self.path, None, error))?;
             self.runs.push(Run {
                 frames,
                 segment: Arc::new(segment),
@@ -307,8 +324,9 @@ fn read(snapshot: &Snapshot, id: FrameId) -> Result<Frame> {
     })
 }
 
-fn unusable(segment: Option<SegmentId>, error: impl Into<BoxError>) -> Error {
+fn unusable(path: &Path, segment: Option<SegmentId>, error: impl Into<BoxError>) -> Error {
     Error::Index {
+        path: path.to_owned(),
         index: "lex",
         segment,
         source: error.into(),

@@ -84,10 +84,10 @@ impl Memvid {
 
     pub(crate) fn from_store(store: Store) -> Self {
         Self {
+            #[cfg(feature = "lex")]
+            lexical: std::sync::Arc::new(crate::lexical::Lexical::new(store.path())),
             store,
             pending: None,
-            #[cfg(feature = "lex")]
-            lexical: std::sync::Arc::default(),
         }
     }
 
