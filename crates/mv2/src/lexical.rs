@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use mv2_format::{BoxError, Frame, FrameId, IndexFactory, SegmentId, SegmentKind};
+use mv2_format::{BoxError, Frame, FrameId, IndexFactory, SegmentBytes, SegmentId, SegmentKind};
 use mv2_lex::{
     DocText, LexIndex, Query, Reader, SearchOptions, Segment, SegmentView, TextSource, UriFilter,
 };
@@ -49,7 +49,7 @@ impl Lexical {
         let cache = Cache {
             path: path.to_owned(),
             readers: Vec::new(),
-            segments: HashMap::new(),
+            opened: HashMap::new(),
             runs: Vec::new(),
         };
         Self {
@@ -134,7 +134,7 @@ struct Cache {
     path: PathBuf,
     /// By token, the most recently used one last.
     readers: Vec<([u8; 16], Reader)>,
-    segments: HashMap<SegmentKey, Arc<Segment>>,
+    opened: HashMap<SegmentId, Opened>,
     runs: Vec<Run>,
 }
 
@@ -169,24 +169,29 @@ impl Cache {
 
     fn file_segments(&mut self, snapshot: &Snapshot) -> Result<Vec<Arc<Segment>>> {
         let live = snapshot.segments(SegmentKind::LEX)?;
-        let mut opened = HashMap::with_capacity(live.len());
-        for segment in &live {
-            let key = SegmentKey::of(segment);
-            let segment = match self.segments.get(&key) {
-                Some(known) => Arc::clone(known),
+        let mut segments = Vec::with_capacity(live.len());
+        for stored in &live {
+            let known = self.opened.get(&stored.id).filter(|known| known.is(stored));
+            let segment = match known {
+                Some(known) => Arc::clone(&known.segment),
                 None => {
-                    let open = Segment::open(segment.bytes.clone())
-                        .map_err(|error| unusable(&self.path, Some(segment.id), error))?;
+                    let open = Segment::open(stored.bytes.clone())
+                        .map_err(|error| unusable(&self.path, Some(stored.id), error))?;
                     Arc::new(open)
                 }
             };
-            opened.insert(key, segment);
+            segments.push(segment);
         }
         // What this snapshot does not use any more goes, unless a kept reader still uses it.
-        self.segments
-            .retain(|_, segment| Arc::strong_count(segment) > 1);
-        let segments = opened.values().cloned().collect();
-        self.segments.extend(opened);
+        self.opened
+            .retain(|_, known| Arc::strong_count(&known.segment) > 1);
+        for (stored, segment) in live.into_iter().zip(&segments) {
+            let opened = Opened {
+                bytes: stored.bytes,
+                segment: Arc::clone(segment),
+            };
+            self.opened.insert(stored.id, opened);
+        }
         Ok(segments)
     }
 
@@ -231,26 +236,18 @@ impl Cache {
     }
 }
 
-/// A segment of the file. Its number alone would do within one file, but the file at a path can be
-/// replaced by another memory while the handle is open.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct SegmentKey {
-    id: SegmentId,
-    first: FrameId,
-    end: FrameId,
-    offset: u64,
-    len: usize,
+/// A segment of the file that was opened. The bytes are kept so that their address stays theirs.
+struct Opened {
+    bytes: SegmentBytes,
+    segment: Arc<Segment>,
 }
 
-impl SegmentKey {
-    fn of(segment: &mv2_store::Segment) -> Self {
-        Self {
-            id: segment.id,
-            first: segment.first_frame,
-            end: segment.end_frame,
-            offset: segment.bytes.file_offset().0,
-            len: segment.bytes.len(),
-        }
+impl Opened {
+    /// Whether these are the very bytes of a segment, not only as many at the same place: the file at
+    /// a path can be replaced by another memory whose segments have the same numbers and lengths.
+    fn is(&self, segment: &mv2_store::Segment) -> bool {
+        let address = |bytes: &SegmentBytes| bytes.get(0..0).map(<[u8]>::as_ptr).ok();
+        self.bytes.len() == segment.bytes.len() && address(&self.bytes) == address(&segment.bytes)
     }
 }
 
