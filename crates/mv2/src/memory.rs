@@ -268,7 +268,8 @@ impl Memvid {
     /// # Errors
     /// As for [`Snapshot::search`].
     ///
-    /// ```
+    #[cfg_attr(feature = "lex", doc = "```")]
+    #[cfg_attr(not(feature = "lex"), doc = "```no_run")]
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("notes.mv2");
     /// use mv2::Memvid;

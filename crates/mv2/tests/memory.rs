@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use mv2::{
-    CheckpointPolicy, Clock, FrameId, Memvid, OpenOptions, PutOptions, PutStatus, SearchRequest,
-    Snapshot, Timestamp,
+    Clock, FrameId, Memvid, OpenOptions, PutOptions, PutStatus, SearchRequest, Snapshot, Timestamp,
 };
 
 struct Dir(tempfile::TempDir);
@@ -29,15 +28,6 @@ struct Ticks(AtomicI64);
 impl Clock for Ticks {
     fn now(&self) -> Timestamp {
         Timestamp::from_secs(self.0.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-/// Commits that never fold the log, so that searches go through memory.
-fn only_log() -> CheckpointPolicy {
-    CheckpointPolicy {
-        tail_frames: usize::MAX,
-        tail_bytes: u64::MAX,
-        ..CheckpointPolicy::default()
     }
 }
 
@@ -365,7 +355,16 @@ fn a_build_without_search_keeps_and_reads_everything_else() {
 #[cfg(feature = "lex")]
 mod search {
     use super::*;
-    use mv2::{SearchHit, TotalRelation};
+    use mv2::{CheckpointPolicy, SearchHit, TotalRelation};
+
+    /// Commits that never fold the log, so that searches go through memory.
+    fn only_log() -> CheckpointPolicy {
+        CheckpointPolicy {
+            tail_frames: usize::MAX,
+            tail_bytes: u64::MAX,
+            ..CheckpointPolicy::default()
+        }
+    }
 
     const WORDS: [&str; 12] = [
         "garden", "planning", "river", "meeting", "budget", "quarter", "mountain", "letter",
