@@ -6,6 +6,7 @@ mod container;
 mod counts;
 mod directory;
 mod error;
+mod postings;
 mod query;
 mod schema;
 mod search;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mv2_format::{Frame, FrameId, SegmentBytes};
 use tantivy::index::InvertedIndexReader;
-use tantivy::postings::BlockSegmentPostings;
+use tantivy::postings::{BlockSegmentPostings, TermInfo};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, Index, ReloadPolicy, Searcher, SegmentReader, TERMINATED, Term};
 
@@ -14,6 +14,7 @@ use crate::container::{self, Header, Section};
 use crate::counts::Column;
 use crate::directory::SegmentDirectory;
 use crate::error::{Error, Result, guard};
+use crate::postings::PostingsGuard;
 use crate::schema::TextField;
 
 /// An opened lexical segment.
@@ -28,6 +29,8 @@ pub struct Segment {
     searcher: Searcher,
     counts: [Column; 3],
     gaps: Option<Column>,
+    /// Guards against postings that tantivy could not read to an end.
+    postings: PostingsGuard,
 }
 
 /// Construct
@@ -61,6 +64,9 @@ impl Segment {
             .map(|(kind, extension)| Ok((extension, section(kind)?)))
             .collect::<Result<Vec<_>>>()?;
         let directory = SegmentDirectory::new(header.max_doc, files)?;
+        let postings = guard("opening a lexical segment", || {
+            PostingsGuard::open(&directory, header.max_doc)
+        })?;
         let searcher = guard("opening a lexical segment", || open_searcher(directory))?;
         let segment = Self {
             header,
@@ -68,6 +74,7 @@ impl Segment {
             searcher,
             counts,
             gaps,
+            postings,
         };
         guard("opening a lexical segment", || {
             TextField::ALL
@@ -86,7 +93,9 @@ impl Segment {
         for frame in frames {
             builder.add_frame(frame)?;
         }
-        Self::open(SegmentBytes::from_vec(builder.finish_segment()?))
+        let mut segment = Self::open(SegmentBytes::from_vec(builder.finish_segment()?))?;
+        segment.postings.trust();
+        Ok(segment)
     }
 }
 
@@ -201,9 +210,26 @@ impl Segment {
 
     /// Postings of a term, documents only.
     pub(crate) fn block_postings(&self, term: &Term) -> Result<Option<BlockSegmentPostings>> {
-        self.inverted(term.field())?
-            .read_block_postings(term, IndexRecordOption::Basic)
-            .map_err(|error| Error::io("reading postings", &error))
+        let inverted = self.inverted(term.field())?;
+        let io = |error: std::io::Error| Error::io("reading postings", &error);
+        let Some(info) = inverted.get_term_info(term).map_err(io)? else {
+            return Ok(None);
+        };
+        self.check_postings(term.field(), &inverted, &info)?;
+        inverted
+            .read_block_postings_from_terminfo(&info, IndexRecordOption::Basic)
+            .map_err(io)
+            .map(Some)
+    }
+
+    /// Checks the postings of a term unless that was done before.
+    pub(crate) fn check_postings(
+        &self,
+        field: Field,
+        inverted: &InvertedIndexReader,
+        info: &TermInfo,
+    ) -> Result<()> {
+        self.postings.check(field, inverted, info)
     }
 }
 
@@ -392,18 +418,20 @@ impl SegmentView {
         bits
     }
 
-    /// Number of visible documents that hold a term.
-    pub(crate) fn doc_freq(&self, term: &Term) -> Result<u64> {
+    /// Number of visible documents that hold a term, from its entry in the dictionary.
+    pub(crate) fn doc_freq(
+        &self,
+        field: Field,
+        inverted: &InvertedIndexReader,
+        info: &TermInfo,
+    ) -> Result<u64> {
         let segment = &self.shared.segment;
-        let inverted = segment.inverted(term.field())?;
+        segment.check_postings(field, inverted, info)?;
         let io = |error: std::io::Error| Error::io("reading postings", &error);
-        let Some(info) = inverted.get_term_info(term).map_err(io)? else {
-            return Ok(0);
-        };
         let mut count = u64::from(info.doc_freq);
         if self.shared.cutoff < segment.docs() {
             let mut postings = inverted
-                .read_block_postings_from_terminfo(&info, IndexRecordOption::Basic)
+                .read_block_postings_from_terminfo(info, IndexRecordOption::Basic)
                 .map_err(io)?;
             count = u64::from(postings.rank(self.shared.cutoff));
         }
@@ -411,7 +439,7 @@ impl SegmentView {
             return Ok(count);
         }
         let postings = inverted
-            .read_block_postings_from_terminfo(&info, IndexRecordOption::Basic)
+            .read_block_postings_from_terminfo(info, IndexRecordOption::Basic)
             .map_err(io)?;
         Ok(count.saturating_sub(self.dead_with(postings, count)))
     }

@@ -160,6 +160,17 @@ struct Candidate {
     all: f32,
 }
 
+impl Candidate {
+    fn new(view: &SegmentView, doc: DocId, score: f32) -> Result<Self> {
+        Ok(Self {
+            doc,
+            frame: view.segment().frame(doc)?,
+            content: score,
+            all: score,
+        })
+    }
+}
+
 impl Reader {
     /// A reader over the views of a snapshot, in any order. Each frame is in one of them only.
     ///
