@@ -1295,7 +1295,7 @@ fn an_interrupt_keeps_what_is_committed_and_exits_with_130() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("2 documents were committed"), "{stderr}");
+    assert!(stderr.contains("2 documents committed"), "{stderr}");
     assert_eq!(
         dir.mv2(&["stats", "m.mv2", "--json"]).ok().json()["frames"],
         2
