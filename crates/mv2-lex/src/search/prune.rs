@@ -91,8 +91,8 @@ pub(super) fn top(
     top.shrink();
     let seen_all = !top.dropped;
     let candidates = match is_exact {
-        true => top.as_scored(reader)?,
-        false => top.rescored(reader, scorer)?,
+        true => top.into_scored(reader)?,
+        false => top.into_rescored(reader, scorer)?,
     };
     Ok((candidates, seen_all))
 }
@@ -220,7 +220,7 @@ impl Top {
     }
 
     /// The candidates with the scores that they have.
-    fn as_scored(self, reader: &Reader) -> Result<Vec<Candidate>> {
+    fn into_scored(self, reader: &Reader) -> Result<Vec<Candidate>> {
         self.entries
             .iter()
             .map(|&(score, view, doc)| Candidate::new(&reader.views[view as usize], doc, score))
@@ -228,7 +228,7 @@ impl Top {
     }
 
     /// The candidates with exact scores.
-    fn rescored(mut self, reader: &Reader, scorer: &Scorer) -> Result<Vec<Candidate>> {
+    fn into_rescored(mut self, reader: &Reader, scorer: &Scorer) -> Result<Vec<Candidate>> {
         self.entries
             .sort_unstable_by_key(|&(_, view, doc)| (view, doc));
         let mut candidates = Vec::with_capacity(self.entries.len());
