@@ -8,10 +8,11 @@ use super::{
     Candidate, Reader, Results, SearchOptions, TextSource, is_negative, phrase, ranked, sort,
     text_of, wanted,
 };
+use crate::bits::DocBits;
 use crate::error::{Error, Result};
 use crate::query::{Group, MatchTerm, Node, Query, RawFilter, Scope};
 use crate::schema;
-use crate::segment::{DocBits, SegmentView};
+use crate::view::SegmentView;
 
 /// Evaluates one query on all views.
 pub(super) struct Evaluation<'a> {

@@ -14,10 +14,11 @@ mod tests;
 use mv2_format::{BoxError, FrameId};
 use tantivy::{DocId, Term};
 
+use crate::bits::DocBits;
 use crate::error::{Error, Result, guard};
 use crate::query::{Node, Query, RawFilter};
 use crate::schema::{self, TextField};
-use crate::segment::{DocBits, SegmentView};
+use crate::view::SegmentView;
 use conditions::Evaluation;
 use score::Scorer;
 

@@ -18,10 +18,11 @@ use tantivy::{DocId, Score};
 
 use super::score::Scorer;
 use super::{Candidate, Reader};
+use crate::bits::DocBits;
 use crate::error::{Error, Result};
 use crate::query::Query;
 use crate::schema::TextField;
-use crate::segment::{DocBits, SegmentView};
+use crate::view::SegmentView;
 
 /// Relative distance below the k-th score within which candidates are kept.
 const SLACK: f32 = 4e-6;

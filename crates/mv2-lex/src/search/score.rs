@@ -14,10 +14,11 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, DocSet, TERMINATED, Term};
 
 use super::{Candidate, Reader};
+use crate::bits::DocBits;
 use crate::error::{Error, Result};
 use crate::query::{Query, Scope};
 use crate::schema::TextField;
-use crate::segment::{DocBits, SegmentView};
+use crate::view::SegmentView;
 
 /// tantivy's constants; its block maxima are chosen with them.
 pub(crate) const K1: f32 = 1.2;
