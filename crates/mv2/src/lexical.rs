@@ -34,7 +34,7 @@ use crate::text;
 const KEPT_READERS: usize = 4;
 
 /// Checks what the lexical segments of a file hold. The store has compared their hashes and knows no more.
-pub(crate) fn verify(path: &Path, report: &mut VerifyReport) -> Result<()> {
+pub(crate) fn verify(path: &Path, mut report: VerifyReport) -> Result<VerifyReport> {
     let snapshot = Store::open_read_only(path, OpenOptions::default())?.snapshot()?;
     for segment in snapshot.segments(SegmentKind::LEX)? {
         let offset = segment.bytes.file_offset().0;
@@ -45,7 +45,7 @@ pub(crate) fn verify(path: &Path, report: &mut VerifyReport) -> Result<()> {
             report.push(Problem::new(offset, what, Some(frames)));
         }
     }
-    Ok(())
+    Ok(report)
 }
 
 /// The builder of lexical segments, to be registered with the store.

@@ -365,10 +365,10 @@ impl Memvid {
     /// As for [`open`](Self::open), where there is no memory to check.
     pub fn verify(path: impl AsRef<Path>, deep: bool) -> Result<VerifyReport> {
         let path = path.as_ref();
-        let mut report = Store::verify(path, deep)?;
+        let report = Store::verify(path, deep)?;
         #[cfg(feature = "lex")]
         if deep && report.ok {
-            crate::lexical::verify(path, &mut report)?;
+            return crate::lexical::verify(path, report);
         }
         Ok(report)
     }
