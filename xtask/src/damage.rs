@@ -94,6 +94,7 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
     let mut cases = headers(&empty);
     cases.extend(cuts(&empty, &segments)?);
     cases.extend(roots(&segments)?);
+    cases.extend(roots_under_a_log(&Base::read("tombstones")?));
     cases.extend(bodies(&segments)?);
     cases.extend(kinds(&segments)?);
     cases.extend(batches(&log)?);
@@ -266,6 +267,26 @@ fn roots(segments: &Base) -> Result<Vec<Case>> {
             Expect::refused("corrupt"),
         ),
     ])
+}
+
+/// Behind the newest checkpoint there are commits in the log, so that an older root would lose some.
+fn roots_under_a_log(both: &Base) -> Vec<Case> {
+    let root = both.flip(both.layout.root + 50);
+    let footer = both.flip(both.layout.footer + 50);
+    vec![
+        both.case(
+            "root-under-log-flipped",
+            "the root page that the log goes on from is damaged; the footer says the same",
+            root.clone(),
+            Expect::opens(4, OK, false, OK),
+        ),
+        both.case(
+            "root-and-footer-under-log-flipped",
+            "the log goes on from a checkpoint whose root page and footer are damaged",
+            [root, footer].concat(),
+            Expect::refused("corrupt"),
+        ),
+    ]
 }
 
 fn bodies(segments: &Base) -> Result<Vec<Case>> {

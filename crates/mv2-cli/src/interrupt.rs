@@ -3,12 +3,13 @@
 //! Dropping is safe at any moment, since a batch that is not committed is forgotten by the file as a
 //! whole. The gate only keeps apart "committed" and "committed, but nobody was told".
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::exit::Exit;
+use crate::output::human;
 
 static GATE: Mutex<()> = Mutex::new(());
 static COMMITTED: AtomicU64 = AtomicU64::new(0);
@@ -20,9 +21,14 @@ pub(crate) fn install() {
         let _gate = gate();
         let message = match COMMITTED.load(Ordering::Relaxed) {
             0 => "interrupted; nothing was changed".to_owned(),
-            documents => format!("interrupted; {documents} documents were committed before"),
+            documents => {
+                let documents = human::count(documents, "document");
+                format!("interrupted; {documents} committed before")
+            }
         };
-        let _ = writeln!(io::stderr(), "{message}");
+        // A progress bar may stand on the line.
+        let start = if io::stderr().is_terminal() { "\n" } else { "" };
+        let _ = writeln!(io::stderr(), "{start}{message}");
         process::exit(Exit::Interrupted as i32);
     });
 }

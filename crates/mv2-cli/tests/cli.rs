@@ -704,6 +704,17 @@ fn filters_narrow_a_search() {
         (&one["total"], &one["total_relation"]),
         (&json!(2), &json!("eq"))
     );
+    let most = usize::MAX.to_string();
+    let all = dir
+        .mv2(&["search", "m.mv2", "planning", "-k", &most, "--json"])
+        .ok()
+        .json();
+    assert_eq!(all["hits"].as_array().unwrap().len(), 2);
+    let not = dir
+        .mv2(&["search", "m.mv2", "--json", "--", "-quarter planning"])
+        .ok()
+        .json();
+    assert_eq!(uris(&not), ["home/list.md"]);
     let ids = dir.mv2(&["search", "m.mv2", "milk", "--ids-only"]).ok();
     assert_eq!(ids.stdout(), "1\n");
     let ids = dir
@@ -1032,6 +1043,42 @@ fn a_sound_file_passes_and_a_damaged_one_fails_the_check() {
 }
 
 #[test]
+fn damage_is_an_error_and_never_a_wrong_answer() {
+    let dir = Dir::new();
+    let lines: String = (0..400)
+        .map(|n| {
+            format!(
+                "{{\"text\":\"document {n} of the garden, {}\"}}\n",
+                "rose ".repeat(n % 9)
+            )
+        })
+        .collect();
+    dir.mv2_with_input(&["put", "m.mv2", "--jsonl"], lines).ok();
+    let search = |name: &str| dir.mv2(&["search", name, "garden roses", "--json"]);
+    let expected = search("m.mv2").ok().json()["hits"].clone();
+    let sound = fs::read(dir.path("m.mv2")).unwrap();
+    dir.mv2(&["create", "new.mv2"]).ok();
+    let first_segment = fs::read(dir.path("new.mv2")).unwrap().len();
+    let mut kinds = BTreeSet::new();
+    for at in (first_segment..sound.len()).step_by(sound.len() / 997) {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 0x04;
+        dir.write("bad.mv2", &bytes);
+        let run = search("bad.mv2");
+        match run.code {
+            Some(0) => assert_eq!(run.json()["hits"], expected, "a byte flipped at {at}"),
+            Some(2) => {
+                kinds.insert(run.error_kind());
+                assert!(run.stderr.contains("bad.mv2"), "{}", run.stderr);
+            }
+            other => panic!("exit code {other:?} with a byte flipped at {at}"),
+        }
+    }
+    let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
+    assert_eq!(kinds, ["corrupt", "index_unusable"]);
+}
+
+#[test]
 fn what_is_not_a_memory_is_named() {
     let dir = notes();
     let sound = fs::read(dir.path("m.mv2")).unwrap();
@@ -1248,7 +1295,7 @@ fn an_interrupt_keeps_what_is_committed_and_exits_with_130() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("2 documents were committed"), "{stderr}");
+    assert!(stderr.contains("2 documents committed"), "{stderr}");
     assert_eq!(
         dir.mv2(&["stats", "m.mv2", "--json"]).ok().json()["frames"],
         2

@@ -37,14 +37,32 @@ pub(crate) struct SegmentDirectory {
 }
 
 struct Files {
-    /// Extension and bytes.
-    files: Vec<(&'static str, SegmentBytes)>,
+    /// Extension and file.
+    files: Vec<(&'static str, Arc<dyn FileHandle>)>,
     meta: Vec<u8>,
     store: Vec<u8>,
 }
 
+/// Files that tantivy reads whole. They are checked here and then served without further checks;
+/// slices of the others, postings and positions, are checked as they are read.
+const READ_WHOLE: [&str; 3] = ["term", "fieldnorm", "fast"];
+
 impl SegmentDirectory {
+    /// Name of the file that holds the postings.
+    pub(crate) const POSTINGS: &'static str = "00000000000000000000000000000001.idx";
+
     pub(crate) fn new(max_doc: u32, files: Vec<(&'static str, SegmentBytes)>) -> Result<Self> {
+        let files = files
+            .into_iter()
+            .map(|(extension, bytes)| {
+                let file: Arc<dyn FileHandle> = if READ_WHOLE.contains(&extension) {
+                    Arc::new(OwnedBytes::new(CheckedBytes::new(bytes)?))
+                } else {
+                    Arc::new(CheckedFile(bytes))
+                };
+                Ok((extension, file))
+            })
+            .collect::<Result<Vec<_>>>()?;
         let schema = serde_json::to_string(schema())
             .map_err(|error| Error::invalid("schema", "JSON", error))?;
         let meta = format!(
@@ -102,7 +120,7 @@ impl Directory for SegmentDirectory {
             .files
             .iter()
             .find(|(name, _)| *name == extension)
-            .map(|(_, bytes)| Arc::new(CheckedFile(bytes.clone())) as Arc<dyn FileHandle>)
+            .map(|(_, file)| Arc::clone(file))
             .ok_or_else(missing)
     }
 
@@ -162,21 +180,29 @@ impl HasLen for CheckedFile {
 
 impl FileHandle for CheckedFile {
     fn read_bytes(&self, range: Range<usize>) -> io::Result<OwnedBytes> {
-        let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-        let bytes = self.0.slice(range).map_err(damaged)?;
-        bytes.all().map_err(damaged)?;
-        Ok(OwnedBytes::new(CheckedBytes(bytes)))
+        self.0
+            .slice(range)
+            .and_then(CheckedBytes::new)
+            .map(OwnedBytes::new)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 }
 
 /// Bytes of which each page has been checked.
 struct CheckedBytes(SegmentBytes);
 
+impl CheckedBytes {
+    fn new(bytes: SegmentBytes) -> mv2_format::Result<Self> {
+        bytes.all()?;
+        Ok(Self(bytes))
+    }
+}
+
 impl Deref for CheckedBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // Checked in `read_bytes`; a page that was found sound stays so.
+        // Checked in `new`; a page that was found sound stays so.
         self.0.all().unwrap_or_default()
     }
 }

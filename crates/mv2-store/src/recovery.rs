@@ -64,6 +64,14 @@ pub(crate) fn load(file: &Arc<MemoryFile>, before: Option<&State>) -> Result<Sta
         };
         follow_log(&mut state)?;
         state.damage = find_damage(&state)?;
+        if state.damage.is_some() {
+            // Without the lock a batch may have come in between the two looks. Then it is no damage.
+            let end = state.tail.end;
+            follow_log(&mut state)?;
+            if state.tail.end != end {
+                continue;
+            }
+        }
         if read_roots(file)? == pages {
             return Ok(state);
         }
@@ -94,7 +102,11 @@ pub(crate) fn refresh(volume: &dyn Volume, state: &State, writable: bool) -> Res
             .filter_map(RootPage::sound)
             .map(|root| root.generation)
             .max();
-        if state.adopted || newest != Some(state.root.generation) || !tail_is_there(state)? {
+        if state.adopted
+            || state.damage.is_some()
+            || newest != Some(state.root.generation)
+            || !tail_is_there(state)?
+        {
             return load(file, Some(state)).map(Some);
         }
         let mut next = state.clone();

@@ -278,3 +278,22 @@ pub struct Problem {
     /// The frames that it touches: first, and one past the last.
     pub frames: Option<(FrameId, FrameId)>,
 }
+
+impl VerifyReport {
+    /// Adds what a check of another layer found.
+    pub fn push(&mut self, problem: Problem) {
+        self.problems.push(problem);
+        self.ok = false;
+    }
+}
+
+impl Problem {
+    /// Something wrong at an offset of the file, and the frames that it touches.
+    pub fn new(offset: u64, what: impl Into<String>, frames: Option<(FrameId, FrameId)>) -> Self {
+        Self {
+            offset,
+            what: what.into(),
+            frames,
+        }
+    }
+}

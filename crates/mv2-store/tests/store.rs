@@ -2,15 +2,17 @@
 
 mod common;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::{note, options, puts};
-use mv2_format::{CommitId, FrameId, SegmentKind, Timestamp};
+use mv2_format::{ByteOwner, CommitId, FrameId, SegmentKind, Timestamp};
+use mv2_store::storage::FileIdentity;
 use mv2_store::{
     CheckpointPolicy, CommitOptions, CreateOptions, Error, MemoryVolume, NewFrame, OpenOptions,
-    PutStatus, Store,
+    PutStatus, Storage, Store, Volume,
 };
 
 fn store() -> (Arc<MemoryVolume>, Store) {
@@ -196,6 +198,102 @@ fn two_handles_take_turns_and_see_each_other() {
     assert_eq!(b, FrameId(1));
     commit(&mut two);
     assert_eq!(one.snapshot().unwrap().find_uri("b").unwrap(), Some(b));
+}
+
+/// Lets another handle commit in the middle of what this one reads.
+#[derive(Clone)]
+struct Interrupted {
+    inner: Arc<MemoryVolume>,
+    reads: Arc<std::sync::atomic::AtomicU64>,
+    /// Before this read two commits come in, counted from 1.
+    at: u64,
+}
+
+struct InterruptedStorage(Arc<dyn Storage>, Interrupted);
+
+impl Volume for Interrupted {
+    fn open(&self, path: &Path, writable: bool) -> io::Result<Arc<dyn Storage>> {
+        let inner = self.inner.open(path, writable)?;
+        Ok(Arc::new(InterruptedStorage(inner, self.clone())))
+    }
+
+    fn create(&self, path: &Path, contents: &[u8]) -> io::Result<Arc<dyn Storage>> {
+        self.inner.create(path, contents)
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
+        self.inner.identity(path)
+    }
+}
+
+impl Storage for InterruptedStorage {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let reads = &self.1.reads;
+        if reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1 == self.1.at {
+            // Nobody can while the reader holds the lock.
+            let inner = self.1.inner.clone();
+            if inner.open(Path::new("m"), true)?.try_lock()? {
+                let mut other = Store::open_on(inner, Path::new("m"), options(), true).unwrap();
+                puts(&mut other, 100..102);
+            }
+        }
+        self.0.read_at(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn map(&self, offset: u64, len: usize) -> io::Result<Arc<dyn ByteOwner>> {
+        self.0.map(offset, len)
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        self.0.try_lock()
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.0.unlock()
+    }
+
+    fn identity(&self) -> io::Result<FileIdentity> {
+        self.0.identity()
+    }
+}
+
+/// Commits that came in while the log was searched for damage were taken for damage themselves.
+#[test]
+fn commits_that_come_in_while_a_file_is_opened_are_no_damage() {
+    for at in 1..60 {
+        let (volume, mut store) = store();
+        puts(&mut store, 0..5);
+        let interrupted = Interrupted {
+            inner: volume,
+            reads: Arc::default(),
+            at,
+        };
+        let opened = Store::open_on(
+            Arc::new(interrupted.clone()),
+            Path::new("m"),
+            options(),
+            true,
+        );
+        let mut late = opened.unwrap();
+        late.put(note("late", "x"))
+            .unwrap_or_else(|error| panic!("read {at}: {error}"));
+        let id = commit(&mut late).unwrap().id;
+        assert!([CommitId(6), CommitId(8)].contains(&id), "read {at}: {id}");
+        // Opening takes more reads than this, and holds no lock.
+        assert!(at > 15 || id == CommitId(8), "read {at}: nobody came in");
+    }
 }
 
 #[test]

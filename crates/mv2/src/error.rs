@@ -1,7 +1,8 @@
 //! What can go wrong with a memory: one type over those of the crates below.
 
-use mv2_format::index::BoxError;
-use mv2_format::{FrameId, SegmentId};
+use std::path::PathBuf;
+
+use mv2_format::{BoxError, FrameId, SegmentId};
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -32,8 +33,10 @@ pub enum Error {
         uri: String,
     },
     /// An index could not be read or built. The frames themselves are not touched by that.
-    #[error("the {index} index cannot be used{}: {source}", place(*segment))]
+    #[error("{}: the {index} index cannot be used{}: {source}", path.display(), place(*segment))]
     Index {
+        /// The memory file.
+        path: PathBuf,
         /// Which index: `lex`.
         index: &'static str,
         /// The segment, if one of the file is at fault.

@@ -15,14 +15,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use mv2_format::{BoxError, Frame, FrameId, IndexFactory, SegmentId, SegmentKind};
+use mv2_format::{BoxError, Frame, FrameId, IndexFactory, SegmentBytes, SegmentId, SegmentKind};
 use mv2_lex::{
     DocText, LexIndex, Query, Reader, SearchOptions, Segment, SegmentView, TextSource, UriFilter,
 };
-use mv2_store::Snapshot;
+use mv2_store::{OpenOptions, Problem, Snapshot, Store, VerifyReport};
 
 use crate::error::{Error, Result};
 use crate::search::{Mode, SearchHit, SearchRequest, SearchResponse, SideRank, TotalRelation};
@@ -32,31 +33,61 @@ use crate::text;
 /// in turn.
 const KEPT_READERS: usize = 4;
 
+/// Checks what the lexical segments of a file hold. The store has compared their hashes and knows no more.
+pub(crate) fn verify(path: &Path, mut report: VerifyReport) -> Result<VerifyReport> {
+    let snapshot = Store::open_read_only(path, OpenOptions::default())?.snapshot()?;
+    for segment in snapshot.segments(SegmentKind::LEX)? {
+        let offset = segment.bytes.file_offset().0;
+        let checked = Segment::open(segment.bytes).and_then(|opened| opened.verify());
+        if let Err(error) = checked {
+            let what = format!("lex segment {}: {error}", segment.id);
+            let frames = (segment.first_frame, segment.end_frame);
+            report.push(Problem::new(offset, what, Some(frames)));
+        }
+    }
+    Ok(report)
+}
+
 /// The builder of lexical segments, to be registered with the store.
 pub(crate) fn factory() -> Arc<dyn IndexFactory> {
     Arc::new(LexIndex::new())
 }
 
 /// What lexical searches of one handle and its snapshots share.
-#[derive(Default)]
 pub(crate) struct Lexical {
     cache: Mutex<Cache>,
 }
 
 impl Lexical {
+    /// For the memory file at a path, which errors name.
+    pub(crate) fn new(path: &Path) -> Self {
+        let cache = Cache {
+            path: path.to_owned(),
+            readers: Vec::new(),
+            opened: HashMap::new(),
+            runs: Vec::new(),
+        };
+        Self {
+            cache: Mutex::new(cache),
+        }
+    }
+
     pub(crate) fn search(
         &self,
         snapshot: &Snapshot,
         request: SearchRequest,
     ) -> Result<SearchResponse> {
         let start = Instant::now();
-        let reader = self.cache().reader(snapshot)?;
+        let (path, reader) = {
+            let mut cache = self.cache();
+            (cache.path.clone(), cache.reader(snapshot)?)
+        };
         let parsed = Query::parse(&request.query);
         let options = search_options(&request);
         let source = SnapshotText(snapshot);
         let results = reader
             .search(&parsed.query, &options, &source)
-            .map_err(|error| unusable(None, error))?;
+            .map_err(|error| unusable(&path, None, error))?;
         let hits = results
             .hits
             .iter()
@@ -114,11 +145,11 @@ impl fmt::Debug for Lexical {
     }
 }
 
-#[derive(Default)]
 struct Cache {
+    path: PathBuf,
     /// By token, the most recently used one last.
     readers: Vec<([u8; 16], Reader)>,
-    segments: HashMap<SegmentKey, Arc<Segment>>,
+    opened: HashMap<SegmentId, Opened>,
     runs: Vec<Run>,
 }
 
@@ -139,10 +170,11 @@ impl Cache {
             .into_iter()
             .map(|segment| {
                 let dead = snapshot.dead_in(segment.first_frame()..segment.end_frame())?;
-                SegmentView::new(segment, cutoff, &dead).map_err(|error| unusable(None, error))
+                SegmentView::new(segment, cutoff, &dead)
+                    .map_err(|error| unusable(&self.path, None, error))
             })
             .collect::<Result<Vec<_>>>()?;
-        let reader = Reader::new(views).map_err(|error| unusable(None, error))?;
+        let reader = Reader::new(views).map_err(|error| unusable(&self.path, None, error))?;
         if self.readers.len() == KEPT_READERS {
             self.readers.remove(0);
         }
@@ -152,24 +184,29 @@ impl Cache {
 
     fn file_segments(&mut self, snapshot: &Snapshot) -> Result<Vec<Arc<Segment>>> {
         let live = snapshot.segments(SegmentKind::LEX)?;
-        let mut opened = HashMap::with_capacity(live.len());
-        for segment in &live {
-            let key = SegmentKey::of(segment);
-            let segment = match self.segments.get(&key) {
-                Some(known) => Arc::clone(known),
+        let mut segments = Vec::with_capacity(live.len());
+        for stored in &live {
+            let known = self.opened.get(&stored.id).filter(|known| known.is(stored));
+            let segment = match known {
+                Some(known) => Arc::clone(&known.segment),
                 None => {
-                    let open = Segment::open(segment.bytes.clone())
-                        .map_err(|error| unusable(Some(segment.id), error))?;
+                    let open = Segment::open(stored.bytes.clone())
+                        .map_err(|error| unusable(&self.path, Some(stored.id), error))?;
                     Arc::new(open)
                 }
             };
-            opened.insert(key, segment);
+            segments.push(segment);
         }
         // What this snapshot does not use any more goes, unless a kept reader still uses it.
-        self.segments
-            .retain(|_, segment| Arc::strong_count(segment) > 1);
-        let segments = opened.values().cloned().collect();
-        self.segments.extend(opened);
+        self.opened
+            .retain(|_, known| Arc::strong_count(&known.segment) > 1);
+        for (stored, segment) in live.into_iter().zip(&segments) {
+            let opened = Opened {
+                bytes: stored.bytes,
+                segment: Arc::clone(segment),
+            };
+            self.opened.insert(stored.id, opened);
+        }
         Ok(segments)
     }
 
@@ -200,7 +237,7 @@ impl Cache {
             }
             let frames = frames[start..range.end].to_vec();
             let segment = Segment::build(frames.iter().map(AsRef::as_ref))
-                .map_err(|error| unusable(None, error))?;
+                .map_err(|error| unusable(&self.path, None, error))?;
             self.runs.push(Run {
                 frames,
                 segment: Arc::new(segment),
@@ -214,26 +251,18 @@ impl Cache {
     }
 }
 
-/// A segment of the file. Its number alone would do within one file, but the file at a path can be
-/// replaced by another memory while the handle is open.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct SegmentKey {
-    id: SegmentId,
-    first: FrameId,
-    end: FrameId,
-    offset: u64,
-    len: usize,
+/// A segment of the file that was opened. The bytes are kept so that their address stays theirs.
+struct Opened {
+    bytes: SegmentBytes,
+    segment: Arc<Segment>,
 }
 
-impl SegmentKey {
-    fn of(segment: &mv2_store::Segment) -> Self {
-        Self {
-            id: segment.id,
-            first: segment.first_frame,
-            end: segment.end_frame,
-            offset: segment.bytes.file_offset().0,
-            len: segment.bytes.len(),
-        }
+impl Opened {
+    /// Whether these are the very bytes of a segment, not only as many at the same place: the file at
+    /// a path can be replaced by another memory whose segments have the same numbers and lengths.
+    fn is(&self, segment: &mv2_store::Segment) -> bool {
+        let address = |bytes: &SegmentBytes| bytes.get(0..0).map(<[u8]>::as_ptr).ok();
+        self.bytes.len() == segment.bytes.len() && address(&self.bytes) == address(&segment.bytes)
     }
 }
 
@@ -307,8 +336,9 @@ fn read(snapshot: &Snapshot, id: FrameId) -> Result<Frame> {
     })
 }
 
-fn unusable(segment: Option<SegmentId>, error: impl Into<BoxError>) -> Error {
+fn unusable(path: &Path, segment: Option<SegmentId>, error: impl Into<BoxError>) -> Error {
     Error::Index {
+        path: path.to_owned(),
         index: "lex",
         segment,
         source: error.into(),

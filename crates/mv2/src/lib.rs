@@ -4,7 +4,8 @@
 //! batch of frames durable; a *snapshot* is the memory as it was right after a commit. Nothing is
 //! ever written beside the file, and what was committed survives a crash or a power loss.
 //!
-//! ```standalone_crate
+#![cfg_attr(feature = "lex", doc = "```standalone_crate")]
+#![cfg_attr(not(feature = "lex"), doc = "```no_run")]
 //! use mv2::{Memvid, PutOptions, SearchRequest};
 //!
 //! fn main() -> mv2::Result<()> {

@@ -84,10 +84,10 @@ impl Memvid {
 
     pub(crate) fn from_store(store: Store) -> Self {
         Self {
+            #[cfg(feature = "lex")]
+            lexical: std::sync::Arc::new(crate::lexical::Lexical::new(store.path())),
             store,
             pending: None,
-            #[cfg(feature = "lex")]
-            lexical: std::sync::Arc::default(),
         }
     }
 
@@ -268,7 +268,8 @@ impl Memvid {
     /// # Errors
     /// As for [`Snapshot::search`].
     ///
-    /// ```
+    #[cfg_attr(feature = "lex", doc = "```")]
+    #[cfg_attr(not(feature = "lex"), doc = "```no_run")]
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("notes.mv2");
     /// use mv2::Memvid;
@@ -363,7 +364,13 @@ impl Memvid {
     /// # Errors
     /// As for [`open`](Self::open), where there is no memory to check.
     pub fn verify(path: impl AsRef<Path>, deep: bool) -> Result<VerifyReport> {
-        Ok(Store::verify(path.as_ref(), deep)?)
+        let path = path.as_ref();
+        let report = Store::verify(path, deep)?;
+        #[cfg(feature = "lex")]
+        if deep && report.ok {
+            return crate::lexical::verify(path, report);
+        }
+        Ok(report)
     }
 }
 

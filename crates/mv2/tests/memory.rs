@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use mv2::{
-    CheckpointPolicy, Clock, FrameId, Memvid, OpenOptions, PutOptions, PutStatus, SearchRequest,
-    Snapshot, Timestamp,
+    Clock, FrameId, Memvid, OpenOptions, PutOptions, PutStatus, SearchRequest, Snapshot, Timestamp,
 };
 
 struct Dir(tempfile::TempDir);
@@ -29,15 +28,6 @@ struct Ticks(AtomicI64);
 impl Clock for Ticks {
     fn now(&self) -> Timestamp {
         Timestamp::from_secs(self.0.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-/// Commits that never fold the log, so that searches go through memory.
-fn only_log() -> CheckpointPolicy {
-    CheckpointPolicy {
-        tail_frames: usize::MAX,
-        tail_bytes: u64::MAX,
-        ..CheckpointPolicy::default()
     }
 }
 
@@ -365,7 +355,16 @@ fn a_build_without_search_keeps_and_reads_everything_else() {
 #[cfg(feature = "lex")]
 mod search {
     use super::*;
-    use mv2::{SearchHit, TotalRelation};
+    use mv2::{CheckpointPolicy, SearchHit, TotalRelation};
+
+    /// Commits that never fold the log, so that searches go through memory.
+    fn only_log() -> CheckpointPolicy {
+        CheckpointPolicy {
+            tail_frames: usize::MAX,
+            tail_bytes: u64::MAX,
+            ..CheckpointPolicy::default()
+        }
+    }
 
     const WORDS: [&str; 12] = [
         "garden", "planning", "river", "meeting", "budget", "quarter", "mountain", "letter",
@@ -510,6 +509,80 @@ mod search {
         assert!(broken.warning.is_some());
         assert_eq!(broken.hits.len(), 1);
         assert_eq!(mem.search("").unwrap().hits, []);
+    }
+
+    #[test]
+    fn frames_of_a_writer_without_an_index_are_found_and_caught_up() {
+        use mv2::store::{CommitOptions, CreateOptions, NewFrame, Store};
+
+        let dir = Dir::new();
+        let mut other =
+            Store::create(&dir.path(), &CreateOptions::default(), Default::default()).unwrap();
+        let mut write = |numbers: std::ops::Range<usize>| {
+            for number in numbers {
+                let frame = NewFrame {
+                    uri: Some(number.to_string()),
+                    is_text: true,
+                    payload: text(number).into_bytes(),
+                    ..NewFrame::default()
+                };
+                other.put(frame).unwrap();
+            }
+            other.commit(CommitOptions::default()).unwrap();
+            other.checkpoint().unwrap();
+        };
+        write(0..300);
+        let mut mem = Memvid::open(dir.path()).unwrap();
+        assert!(!mem.stats().unwrap().has_lex_index);
+        let found = ranking(&mem, QUERIES[0]);
+        assert!(!found.is_empty());
+        mem.checkpoint().unwrap();
+        put(&mut mem, "mine", "a paragraph of mine");
+        mem.commit().unwrap();
+        write(300..310);
+        mem.checkpoint().unwrap();
+
+        let twin = Dir::new();
+        let mut fresh = Memvid::create(twin.path()).unwrap();
+        for number in 0..300 {
+            put(&mut fresh, &number.to_string(), &text(number));
+        }
+        fresh.commit().unwrap();
+        assert_eq!(ranking(&fresh, QUERIES[0]), found);
+        put(&mut fresh, "mine", "a paragraph of mine");
+        for number in 300..310 {
+            put(&mut fresh, &number.to_string(), &text(number));
+        }
+        fresh.commit().unwrap();
+        for query in QUERIES.iter().chain(&["paragraph"]) {
+            assert_eq!(ranking(&mem, query), ranking(&fresh, query), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_replaced_file_is_searched_and_not_remembered() {
+        let dir = Dir::new();
+        let fill = |path: PathBuf, word: &str| {
+            let mut mem = Memvid::create(path).unwrap();
+            for number in 0..300 {
+                put(
+                    &mut mem,
+                    &number.to_string(),
+                    &format!("{word} number {number:03}"),
+                );
+            }
+            mem.commit().unwrap();
+        };
+        fill(dir.path(), "apples");
+        let mem = Memvid::open_read_only(dir.path()).unwrap();
+        let pinned = mem.snapshot().unwrap();
+        assert_eq!(ranking(&mem, "apples").len(), 50);
+        let other = dir.0.path().join("other.mv2");
+        fill(other.clone(), "grapes");
+        std::fs::rename(other, dir.path()).unwrap();
+        assert_eq!(ranking(&mem, "grapes").len(), 50);
+        assert_eq!(ranking(&mem, "apples").len(), 0);
+        assert_eq!(pinned.search("grapes").unwrap().hits.len(), 0);
     }
 
     #[test]

@@ -151,8 +151,9 @@ fn summary(response: &SearchResponse) -> String {
             "{shown} of {} in {took} ms",
             human::count(total, "document")
         ),
-        TotalRelation::Gte => {
-            format!("{shown} of {total} or more documents in {took} ms")
+        TotalRelation::Gte if total == shown => {
+            format!("the best {} in {took} ms", human::count(shown, "document"))
         }
+        TotalRelation::Gte => format!("{shown} of at least {total} documents in {took} ms"),
     }
 }

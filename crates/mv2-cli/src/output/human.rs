@@ -210,7 +210,7 @@ mod tests {
             ["\x1b[1;33mone\x1b[0m", "\x1b[1;33mtwo\x1b[0m"]
         );
         assert_eq!(
-            wrap("日本語", &[3..9], 80, style),
+            wrap("日本語", std::slice::from_ref(&(3..9)), 80, style),
             ["日\x1b[1;33m本語\x1b[0m"]
         );
     }

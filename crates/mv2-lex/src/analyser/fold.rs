@@ -66,7 +66,7 @@ fn fold_char(c: char, start: usize, out: &mut String) {
 /// Replaces a word that is too long by a prefix and the hash of the whole: it is still found by
 /// itself, and the index cannot be made to hold megabytes of it. `#` is in no other word.
 fn shorten(start: usize, out: &mut String) {
-    let hash = hex(&hash16(out[start..].as_bytes())[..8]);
+    let hash = hex(&hash16(&out.as_bytes()[start..])[..8]);
     let mut end = start + LONG_WORD_PREFIX_BYTES;
     while !out.is_char_boundary(end) {
         end -= 1;

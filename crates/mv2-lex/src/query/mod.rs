@@ -99,6 +99,14 @@ pub(crate) struct Group {
     pub(crate) not: Vec<Node>,
 }
 
+impl Group {
+    /// Whether something that is required ranks, so that optional words need not match. Conditions
+    /// on fields that are not text only filter what the words find.
+    pub(crate) fn ranks_alone(&self) -> bool {
+        self.must.iter().any(|node| !matches!(node, Node::Raw(_)))
+    }
+}
+
 /// Consecutive words or characters, to be found exactly.
 #[derive(Clone, Debug)]
 pub(crate) struct Phrase {

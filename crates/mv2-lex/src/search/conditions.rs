@@ -8,10 +8,11 @@ use super::{
     Candidate, Reader, Results, SearchOptions, TextSource, is_negative, phrase, ranked, sort,
     text_of, wanted,
 };
+use crate::bits::DocBits;
 use crate::error::{Error, Result};
 use crate::query::{Group, MatchTerm, Node, Query, RawFilter, Scope};
 use crate::schema;
-use crate::segment::{DocBits, SegmentView};
+use crate::view::SegmentView;
 
 /// Evaluates one query on all views.
 pub(super) struct Evaluation<'a> {
@@ -54,7 +55,7 @@ impl<'a> Evaluation<'a> {
         for (index, view) in self.reader.views.iter().enumerate() {
             let bits = self.matches(view, filters.map(|filters| &filters[index]))?;
             let docs: Vec<_> = bits.iter().collect();
-            candidates.extend(self.scorer.score(view, &docs)?);
+            candidates.extend(self.scorer.score(view, index, &docs)?);
         }
         let matched = candidates.len() as u64;
         let mut total_is_exact = true;
@@ -184,7 +185,7 @@ impl<'a> Evaluation<'a> {
         for node in &group.must {
             bits.and(&self.node(view, node, within, true)?);
         }
-        if group.must.is_empty() && !group.should.is_empty() {
+        if !group.ranks_alone() && !group.should.is_empty() {
             let mut any = DocBits::new(view.segment().docs());
             for node in &group.should {
                 any.or(&self.node(view, node, within, false)?);
@@ -225,7 +226,7 @@ fn defer(node: &Node, deferred: &mut Vec<usize>) {
             for node in &group.must {
                 defer(node, deferred);
             }
-            if let ([only], true) = (&group.should[..], group.must.is_empty()) {
+            if let ([only], true) = (&group.should[..], !group.ranks_alone()) {
                 defer(only, deferred);
             }
         }
@@ -268,7 +269,7 @@ pub(super) fn raw_bits(view: &SegmentView, filter: &RawFilter) -> Result<DocBits
         }
         RawFilter::UriPrefix(prefix) => {
             let inverted = view.segment().inverted(schema::uri())?;
-            each_prefixed(&inverted, prefix, |info| {
+            each_prefixed(view, schema::uri(), &inverted, prefix, |info| {
                 let postings = inverted
                     .read_block_postings_from_terminfo(info, IndexRecordOption::Basic)
                     .map_err(|error| Error::io("reading postings", &error))?;

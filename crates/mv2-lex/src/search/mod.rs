@@ -14,10 +14,11 @@ mod tests;
 use mv2_format::{BoxError, FrameId};
 use tantivy::{DocId, Term};
 
+use crate::bits::DocBits;
 use crate::error::{Error, Result, guard};
 use crate::query::{Node, Query, RawFilter};
 use crate::schema::{self, TextField};
-use crate::segment::{DocBits, SegmentView};
+use crate::view::SegmentView;
 use conditions::Evaluation;
 use score::Scorer;
 
@@ -158,6 +159,17 @@ struct Candidate {
     content: f32,
     /// Score over all words.
     all: f32,
+}
+
+impl Candidate {
+    fn new(view: &SegmentView, doc: DocId, score: f32) -> Result<Self> {
+        Ok(Self {
+            doc,
+            frame: view.segment().frame(doc)?,
+            content: score,
+            all: score,
+        })
+    }
 }
 
 impl Reader {

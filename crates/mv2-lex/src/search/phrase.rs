@@ -11,10 +11,11 @@ use tantivy::schema::IndexRecordOption;
 
 use super::DocText;
 use crate::analyser::{Kind, Scanner};
+use crate::bits::DocBits;
 use crate::error::{Error, Result};
 use crate::query::{Phrase, PhraseUnit, Scope};
 use crate::schema::TextField;
-use crate::segment::{DocBits, SegmentView};
+use crate::view::SegmentView;
 
 /// Fewer candidates than this are cheaper to verify than to narrow.
 const NARROW_FROM: u64 = 16;

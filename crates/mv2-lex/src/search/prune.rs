@@ -18,10 +18,11 @@ use tantivy::{DocId, Score};
 
 use super::score::Scorer;
 use super::{Candidate, Reader};
+use crate::bits::DocBits;
 use crate::error::{Error, Result};
 use crate::query::Query;
 use crate::schema::TextField;
-use crate::segment::{DocBits, SegmentView};
+use crate::view::SegmentView;
 
 /// Relative distance below the k-th score within which candidates are kept.
 const SLACK: f32 = 4e-6;
@@ -35,7 +36,7 @@ const MAX_RATIO: f32 = 1.5;
 /// are all that match.
 pub(super) fn top(
     reader: &Reader,
-    _query: &Query,
+    query: &Query,
     scorer: &Scorer,
     filters: Option<&[DocBits]>,
     wanted: usize,
@@ -62,6 +63,13 @@ pub(super) fn top(
         return Ok((Vec::new(), clauses.is_empty()));
     };
     let addends = clauses.len();
+    // Two addends make the same sum in either order, and without a second phase that sum is the
+    // score. In a single segment a later document of equal score is never better.
+    let is_exact = addends <= 2 && !query.has_second_phase();
+    let slack = match is_exact && reader.views.len() == 1 {
+        true => 0.0,
+        false => SLACK.max(SLACK_PER_ADDEND * addends as f32),
+    };
     let scoring = EnableScoring::enabled_from_statistics_provider(
         &scorer.statistics,
         first.segment().searcher(),
@@ -73,7 +81,7 @@ pub(super) fn top(
     // Large segments first: they raise the threshold for the others.
     let mut order: Vec<usize> = (0..reader.views.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(reader.views[index].visible()));
-    let mut top = Top::new(wanted, addends);
+    let mut top = Top::new(wanted, slack);
     for index in order {
         let view = &reader.views[index];
         if view.visible() > 0 {
@@ -83,7 +91,11 @@ pub(super) fn top(
     }
     top.shrink();
     let seen_all = !top.dropped;
-    Ok((top.rescore(reader, scorer)?, seen_all))
+    let candidates = match is_exact {
+        true => top.into_scored(reader)?,
+        false => top.into_rescored(reader, scorer)?,
+    };
+    Ok((candidates, seen_all))
 }
 
 fn collect(
@@ -144,7 +156,8 @@ fn pruning_factor(scorer: &Scorer, view: &SegmentView) -> Option<f32> {
 /// Candidates near the top, with the sums as tantivy added them.
 struct Top {
     wanted: usize,
-    slack: f32,
+    /// Factor below the k-th score from which on candidates are kept.
+    keep: f32,
     entries: Vec<(Score, u32, DocId)>,
     /// Number of entries at which to shrink.
     full: usize,
@@ -155,10 +168,10 @@ struct Top {
 }
 
 impl Top {
-    fn new(wanted: usize, addends: usize) -> Self {
+    fn new(wanted: usize, slack: f32) -> Self {
         Self {
             wanted,
-            slack: 1.0 - SLACK.max(SLACK_PER_ADDEND * addends as f32),
+            keep: 1.0 - slack,
             entries: Vec::new(),
             full: wanted.saturating_mul(2).max(16),
             cut: Score::MIN,
@@ -200,21 +213,30 @@ impl Top {
         let (_, kth, _) = self
             .entries
             .select_nth_unstable_by(self.wanted - 1, descending);
-        self.cut = kth.0 * self.slack;
+        self.cut = kth.0 * self.keep;
         let cut = self.cut;
         let before = self.entries.len();
         self.entries.retain(|entry| entry.0 >= cut);
         self.dropped |= before != self.entries.len() || self.cut > 0.0;
     }
 
-    fn rescore(mut self, reader: &Reader, scorer: &Scorer) -> Result<Vec<Candidate>> {
+    /// The candidates with the scores that they have.
+    fn into_scored(self, reader: &Reader) -> Result<Vec<Candidate>> {
+        self.entries
+            .iter()
+            .map(|&(score, view, doc)| Candidate::new(&reader.views[view as usize], doc, score))
+            .collect()
+    }
+
+    /// The candidates with exact scores.
+    fn into_rescored(mut self, reader: &Reader, scorer: &Scorer) -> Result<Vec<Candidate>> {
         self.entries
             .sort_unstable_by_key(|&(_, view, doc)| (view, doc));
         let mut candidates = Vec::with_capacity(self.entries.len());
         for run in self.entries.chunk_by(|a, b| a.1 == b.1) {
             let index = run[0].1 as usize;
             let docs: Vec<DocId> = run.iter().map(|entry| entry.2).collect();
-            candidates.extend(scorer.score(&reader.views[index], &docs)?);
+            candidates.extend(scorer.score(&reader.views[index], index, &docs)?);
         }
         Ok(candidates)
     }

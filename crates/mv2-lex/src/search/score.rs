@@ -4,18 +4,21 @@
 //! addition, so that its sums may differ in the last bits; they only select candidates.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tantivy::fieldnorm::FieldNormReader;
-use tantivy::postings::{Postings, SegmentPostings};
+use tantivy::index::InvertedIndexReader;
+use tantivy::postings::{Postings, TermInfo};
 use tantivy::query::Bm25StatisticsProvider;
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, DocSet, TERMINATED, Term};
 
 use super::{Candidate, Reader};
+use crate::bits::DocBits;
 use crate::error::{Error, Result};
 use crate::query::{Query, Scope};
 use crate::schema::TextField;
-use crate::segment::{DocBits, SegmentView};
+use crate::view::SegmentView;
 
 /// tantivy's constants; its block maxima are chosen with them.
 pub(crate) const K1: f32 = 1.2;
@@ -30,6 +33,8 @@ pub(crate) struct Addend {
     pub(crate) field: TextField,
     /// The term stands for all terms that begin with it.
     pub(crate) is_prefix: bool,
+    /// The term's entry in the dictionary of each view.
+    infos: Vec<Option<TermInfo>>,
     /// Inverse document frequency times (k1 + 1).
     weight: f32,
     /// Boosts of the two phases.
@@ -41,6 +46,8 @@ pub(crate) struct Addend {
 pub(crate) struct Scorer {
     pub(crate) addends: Vec<Addend>,
     pub(crate) statistics: Statistics,
+    /// The dictionaries of the text fields, for each view.
+    dictionaries: Vec<[Arc<InvertedIndexReader>; 3]>,
     norms: [Box<[f32; 256]>; 3],
     /// Whether the first phase counts content words alone.
     has_content: bool,
@@ -92,20 +99,29 @@ impl Scorer {
             tokens: reader.tokens,
             doc_freqs: HashMap::new(),
         };
+        let dictionaries = dictionaries(reader)?;
         let mut addends = Vec::new();
         for bag in &query.terms {
             for &(field, boost) in bag.scope.fields() {
                 let term = field.term(&bag.text);
                 let is_prefix = bag.scope == Scope::CjkPrefix;
                 let mut doc_freq = 0u64;
-                for view in &reader.views {
-                    doc_freq += if is_prefix {
+                let mut infos = Vec::with_capacity(reader.views.len());
+                for (view, dictionaries) in reader.views.iter().zip(&dictionaries) {
+                    if is_prefix {
                         let mut bits = prefix_bits(view, field, &bag.text)?;
                         bits.and(&view.visible_bits());
-                        bits.count()
-                    } else {
-                        view.doc_freq(&term)?
-                    };
+                        doc_freq += bits.count();
+                        continue;
+                    }
+                    let dictionary = &dictionaries[field.index()];
+                    let info = dictionary
+                        .get_term_info(&term)
+                        .map_err(|error| Error::io("reading a term dictionary", &error))?;
+                    if let Some(info) = &info {
+                        doc_freq += view.doc_freq(field.field(), dictionary, info)?;
+                    }
+                    infos.push(info);
                 }
                 // Only a damaged segment can exceed the number of frames; idf must not see it.
                 let doc_freq = doc_freq.min(reader.docs);
@@ -119,6 +135,7 @@ impl Scorer {
                     term,
                     field,
                     is_prefix,
+                    infos,
                     weight: idf(doc_freq, reader.docs) * (1.0 + K1),
                     content: bag.content * boost,
                     all: bag.all * boost,
@@ -138,6 +155,7 @@ impl Scorer {
         Ok(Self {
             addends,
             statistics,
+            dictionaries,
             norms,
             has_content: query.has_content(),
         })
@@ -157,35 +175,23 @@ impl Scorer {
     }
 
     /// Scores documents of a view, which come in ascending order, in both phases.
-    pub(crate) fn score(&self, view: &SegmentView, docs: &[DocId]) -> Result<Vec<Candidate>> {
-        let segment = view.segment();
-        let mut candidates = Vec::with_capacity(docs.len());
-        for &doc in docs {
-            candidates.push(Candidate {
-                doc,
-                frame: segment.frame(doc)?,
-                content: 0.0,
-                all: 0.0,
-            });
-        }
+    pub(crate) fn score(
+        &self,
+        view: &SegmentView,
+        index: usize,
+        docs: &[DocId],
+    ) -> Result<Vec<Candidate>> {
+        let mut candidates = docs
+            .iter()
+            .map(|&doc| Candidate::new(view, doc, 0.0))
+            .collect::<Result<Vec<_>>>()?;
+        let mut lengths: [Option<FieldNormReader>; 3] = [None, None, None];
         for addend in &self.addends {
-            let lengths = segment
-                .reader()
-                .get_fieldnorms_reader(addend.field.field())
-                .map_err(|error| Error::tantivy("reading field lengths", error))?;
-            let content = addend.weight * self.first_boost(addend);
-            let all = addend.weight * addend.all;
-            let counts_first = self.first_boost(addend) > 0.0;
-            let norms = &self.norms[addend.field.index()];
-            let add = |candidate: &mut Candidate, freq: u32| {
-                let freq = freq as f32;
-                let norm = norms[usize::from(lengths.fieldnorm_id(candidate.doc))];
-                let factor = freq / (freq + norm);
-                if counts_first {
-                    candidate.content += content * factor;
-                }
-                candidate.all += all * factor;
+            let lengths = match &mut lengths[addend.field.index()] {
+                Some(lengths) => lengths,
+                none => none.insert(field_lengths(view, addend.field)?),
             };
+            let add = self.adder(addend, lengths);
             if addend.is_prefix {
                 let freqs = prefix_freqs(view, addend.field, &addend.term)?;
                 for candidate in &mut candidates {
@@ -195,9 +201,12 @@ impl Scorer {
                 }
                 continue;
             }
-            let Some(mut postings) = postings(view, &addend.term)? else {
+            let Some(info) = &addend.infos[index] else {
                 continue;
             };
+            let mut postings = self.dictionaries[index][addend.field.index()]
+                .read_postings_from_terminfo(info, IndexRecordOption::WithFreqs)
+                .map_err(|error| Error::io("reading postings", &error))?;
             for candidate in &mut candidates {
                 if postings.doc() < candidate.doc {
                     postings.seek(candidate.doc);
@@ -211,21 +220,55 @@ impl Scorer {
         }
         Ok(candidates)
     }
+
+    /// Adds a term's part to both scores of a candidate.
+    fn adder<'a>(
+        &'a self,
+        addend: &Addend,
+        lengths: &'a FieldNormReader,
+    ) -> impl Fn(&mut Candidate, u32) + use<'a> {
+        let first = self.first_boost(addend);
+        let (content, all) = (addend.weight * first, addend.weight * addend.all);
+        let norms = &self.norms[addend.field.index()];
+        move |candidate, freq| {
+            let freq = freq as f32;
+            let norm = norms[usize::from(lengths.fieldnorm_id(candidate.doc))];
+            let factor = freq / (freq + norm);
+            if first > 0.0 {
+                candidate.content += content * factor;
+            }
+            candidate.all += all * factor;
+        }
+    }
 }
 
-/// Postings of a term with frequencies.
-pub(crate) fn postings(view: &SegmentView, term: &Term) -> Result<Option<SegmentPostings>> {
+fn dictionaries(reader: &Reader) -> Result<Vec<[Arc<InvertedIndexReader>; 3]>> {
+    reader
+        .views
+        .iter()
+        .map(|view| {
+            let of = |field: TextField| view.segment().inverted(field.field());
+            Ok([
+                of(TextField::Body)?,
+                of(TextField::Title)?,
+                of(TextField::Cjk)?,
+            ])
+        })
+        .collect()
+}
+
+fn field_lengths(view: &SegmentView, field: TextField) -> Result<FieldNormReader> {
     view.segment()
-        .inverted(term.field())?
-        .read_postings(term, IndexRecordOption::WithFreqs)
-        .map_err(|error| Error::io("reading postings", &error))
+        .reader()
+        .get_fieldnorms_reader(field.field())
+        .map_err(|error| Error::tantivy("reading field lengths", error))
 }
 
 /// Documents with a term of a field that begins with `prefix`.
 pub(crate) fn prefix_bits(view: &SegmentView, field: TextField, prefix: &str) -> Result<DocBits> {
     let mut bits = DocBits::new(view.segment().docs());
     let inverted = view.segment().inverted(field.field())?;
-    each_prefixed(&inverted, prefix, |info| {
+    each_prefixed(view, field.field(), &inverted, prefix, |info| {
         let postings = inverted
             .read_block_postings_from_terminfo(info, IndexRecordOption::Basic)
             .map_err(|error| Error::io("reading postings", &error))?;
@@ -240,7 +283,7 @@ fn prefix_freqs(view: &SegmentView, field: TextField, term: &Term) -> Result<Has
     let mut freqs = HashMap::new();
     let inverted = view.segment().inverted(field.field())?;
     let prefix = term.value().as_str().unwrap_or_default().to_owned();
-    each_prefixed(&inverted, &prefix, |info| {
+    each_prefixed(view, field.field(), &inverted, &prefix, |info| {
         let mut postings = inverted
             .read_postings_from_terminfo(info, IndexRecordOption::WithFreqs)
             .map_err(|error| Error::io("reading postings", &error))?;
@@ -256,9 +299,11 @@ fn prefix_freqs(view: &SegmentView, field: TextField, term: &Term) -> Result<Has
 
 /// Calls `visit` for each term of a dictionary that begins with `prefix`.
 pub(crate) fn each_prefixed(
-    inverted: &tantivy::InvertedIndexReader,
+    view: &SegmentView,
+    field: Field,
+    inverted: &InvertedIndexReader,
     prefix: &str,
-    mut visit: impl FnMut(&tantivy::postings::TermInfo) -> Result<()>,
+    mut visit: impl FnMut(&TermInfo) -> Result<()>,
 ) -> Result<()> {
     let mut terms = inverted
         .terms()
@@ -275,6 +320,7 @@ pub(crate) fn each_prefixed(
         if count > MAX_EXPANSION && prefix.chars().count() == 1 {
             break;
         }
+        view.segment().check_postings(field, inverted, info)?;
         visit(info)?;
     }
     Ok(())
