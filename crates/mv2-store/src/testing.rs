@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mv2_format::ByteOwner;
 
-use crate::storage::{FileIdentity, Storage, Volume};
+use crate::storage::{FileIdentity, Fill, MemoryVolume, Storage, Volume};
 
 /// What went through a [`CountingVolume`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,8 +77,18 @@ impl Volume for CountingVolume {
         Ok(self.wrap(self.inner.open(path, writable)?))
     }
 
-    fn create(&self, path: &Path, contents: &[u8]) -> io::Result<Arc<dyn Storage>> {
-        Ok(self.wrap(self.inner.create(path, contents)?))
+    fn create(&self, path: &Path, fill: Fill<'_>) -> io::Result<Arc<dyn Storage>> {
+        let fill = &mut |storage: &Arc<dyn Storage>| fill(&self.wrap(Arc::clone(storage)));
+        Ok(self.wrap(self.inner.create(path, fill)?))
+    }
+
+    fn replace(&self, path: &Path, fill: Fill<'_>) -> io::Result<Arc<dyn Storage>> {
+        let fill = &mut |storage: &Arc<dyn Storage>| fill(&self.wrap(Arc::clone(storage)));
+        Ok(self.wrap(self.inner.replace(path, fill)?))
+    }
+
+    fn clean_up(&self, path: &Path) {
+        self.inner.clean_up(path);
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
@@ -294,18 +304,27 @@ impl Volume for FaultyVolume {
         }))
     }
 
-    fn create(&self, path: &Path, contents: &[u8]) -> io::Result<Arc<dyn Storage>> {
+    fn create(&self, path: &Path, fill: Fill<'_>) -> io::Result<Arc<dyn Storage>> {
+        if self.disk().path.is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let contents = MemoryVolume::new();
+        contents.create(path, fill)?;
         {
             let mut disk = self.disk();
-            if disk.path.is_some() {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
             disk.path = Some(path.to_owned());
-            disk.live = contents.to_vec();
-            disk.durable = contents.to_vec();
+            disk.live = contents.bytes(path).unwrap_or_default();
+            disk.durable = disk.live.clone();
         }
         self.open(path, true)
     }
+
+    fn replace(&self, _: &Path, _: Fill<'_>) -> io::Result<Arc<dyn Storage>> {
+        // A volume with one file has no room for another.
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn clean_up(&self, _: &Path) {}
 
     fn identity(&self, _: &Path) -> io::Result<FileIdentity> {
         Ok(FileIdentity { device: 0, file: 1 })

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{note, options, puts};
 use mv2_format::{ByteOwner, CommitId, FrameId, SegmentKind, Timestamp};
-use mv2_store::storage::FileIdentity;
+use mv2_store::storage::{FileIdentity, Fill};
 use mv2_store::{
     CheckpointPolicy, CommitOptions, CreateOptions, Error, MemoryVolume, NewFrame, OpenOptions,
     PutStatus, Storage, Store, Volume,
@@ -217,8 +217,16 @@ impl Volume for Interrupted {
         Ok(Arc::new(InterruptedStorage(inner, self.clone())))
     }
 
-    fn create(&self, path: &Path, contents: &[u8]) -> io::Result<Arc<dyn Storage>> {
-        self.inner.create(path, contents)
+    fn create(&self, path: &Path, fill: Fill<'_>) -> io::Result<Arc<dyn Storage>> {
+        self.inner.create(path, fill)
+    }
+
+    fn replace(&self, path: &Path, fill: Fill<'_>) -> io::Result<Arc<dyn Storage>> {
+        self.inner.replace(path, fill)
+    }
+
+    fn clean_up(&self, path: &Path) {
+        self.inner.clean_up(path);
     }
 
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mv2_format::ByteOwner;
 
-use super::{FileIdentity, Storage, Volume};
+use super::{FileIdentity, Fill, Storage, Volume};
 
 /// Files in memory, gone with the last clone of the volume.
 #[derive(Clone, Debug, Default)]
@@ -37,18 +37,30 @@ impl MemoryVolume {
 
     /// Puts a file with these bytes in the place of the one with this name, if there is one.
     pub fn insert(&self, path: &Path, bytes: Vec<u8>) {
-        let mut files = lock(&self.0);
-        let number = files
-            .values()
-            .map(|file| file.number + 1)
-            .max()
-            .unwrap_or(1);
-        files.insert(path.to_owned(), Arc::new(MemoryFile::new(number, bytes)));
+        let number = self.next_number();
+        lock(&self.0).insert(path.to_owned(), Arc::new(MemoryFile::new(number, bytes)));
     }
 
     /// A copy of a file's bytes.
     pub fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
         Some(lock(&lock(&self.0).get(path)?.bytes).clone())
+    }
+
+    /// A file without a name.
+    fn unnamed(&self, fill: Fill<'_>) -> io::Result<Arc<MemoryStorage>> {
+        let file = Arc::new(MemoryStorage {
+            file: Arc::new(MemoryFile::new(self.next_number(), Vec::new())),
+            writable: true,
+            holds_lock: AtomicBool::new(false),
+        });
+        let storage: Arc<dyn Storage> = Arc::clone(&file) as _;
+        fill(&storage)?;
+        Ok(file)
+    }
+
+    fn next_number(&self) -> u64 {
+        let files = lock(&self.0);
+        files.values().map(|file| file.number + 1).max().unwrap_or(1)
     }
 
     fn file(&self, path: &Path) -> io::Result<Arc<MemoryFile>> {
@@ -77,13 +89,24 @@ impl Volume for MemoryVolume {
         }))
     }
 
-    fn create(&self, path: &Path, contents: &[u8]) -> io::Result<Arc<dyn Storage>> {
-        if self.file(path).is_ok() {
+    fn create(&self, path: &Path, fill: Fill<'_>) -> io::Result<Arc<dyn Storage>> {
+        let file = self.unnamed(fill)?;
+        let mut files = lock(&self.0);
+        if files.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        self.insert(path, contents.to_vec());
-        self.open(path, true)
+        files.insert(path.to_owned(), Arc::clone(&file.file));
+        Ok(file)
     }
+
+    fn replace(&self, path: &Path, fill: Fill<'_>) -> io::Result<Arc<dyn Storage>> {
+        let file = self.unnamed(fill)?;
+        file.try_lock()?;
+        lock(&self.0).insert(path.to_owned(), Arc::clone(&file.file));
+        Ok(file)
+    }
+
+    fn clean_up(&self, _: &Path) {}
 
     fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
         Ok(FileIdentity {

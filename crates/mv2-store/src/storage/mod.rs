@@ -92,6 +92,9 @@ pub struct FileIdentity {
     pub file: u64,
 }
 
+/// Writes the contents of a new file.
+pub type Fill<'a> = &'a mut dyn FnMut(&Arc<dyn Storage>) -> io::Result<()>;
+
 /// Where files have names.
 pub trait Volume: Send + Sync {
     /// Opens a regular file.
@@ -100,12 +103,23 @@ pub trait Volume: Send + Sync {
     /// `NotFound`, `IsADirectory`, `InvalidInput` for what is neither file nor folder, or the system's error.
     fn open(&self, path: &Path, writable: bool) -> io::Result<Arc<dyn Storage>>;
 
-    /// Makes a file with these contents. It gets its name when the contents are durable, and the
+    /// Makes a file and lets `fill` write its contents. It gets its name when they are durable, and the
     /// name is durable when this returns: nobody ever sees half a file.
     ///
     /// # Errors
-    /// `AlreadyExists` if the name is taken, or the system's error.
-    fn create(&self, path: &Path, contents: &[u8]) -> io::Result<Arc<dyn Storage>>;
+    /// `AlreadyExists` if the name is taken, what `fill` returns, or the system's error.
+    fn create(&self, path: &Path, fill: Fill<'_>) -> io::Result<Arc<dyn Storage>>;
+
+    /// Puts a new file in the place of the one with this name. It keeps mode and owner, and the caller holds its write lock
+    /// before it has the name. Who has the old one open keeps it.
+    ///
+    /// # Errors
+    /// `NotFound`; `Unsupported` if the old file has other names too or cannot be replaced where it is (a bind mount); what `fill`
+    /// returns, or the system's error. The old file is then still there.
+    fn replace(&self, path: &Path, fill: Fill<'_>) -> io::Result<Arc<dyn Storage>>;
+
+    /// Removes what a crash in the middle of [`replace`](Self::replace) left. The caller holds the write lock.
+    fn clean_up(&self, path: &Path);
 
     /// Which file has this name.
     ///
