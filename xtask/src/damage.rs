@@ -339,7 +339,7 @@ fn kinds(segments: &Base) -> Result<Vec<Case>> {
             "unknown-kind-required",
             "a segment of an unknown kind that a reader must understand",
             named(0)?,
-            Expect::refused("corrupt"),
+            Expect::refused("unsupported_version"),
         ),
         segments.case(
             "unknown-kind-optional",

@@ -37,6 +37,14 @@ pub enum Error {
         /// The must-understand bits that are unknown.
         unknown: u64,
     },
+    /// The file needs a kind of segment that this build does not know.
+    #[error(
+        "the file has segments of kind {kind}, which this build does not know; use a newer mv2"
+    )]
+    UnsupportedSegment {
+        /// The kind's number.
+        kind: u16,
+    },
     /// A structure ends before its last field.
     #[error("{what} is cut short: {needed} bytes needed, {available} there (truncated file?)")]
     Truncated {

@@ -268,11 +268,7 @@ impl SegmentEntry {
             SegmentKind::LEX,
         ];
         if !entry.optional && !known.contains(&kind) {
-            return Err(Error::invalid(
-                "segment kind",
-                "one that this build knows",
-                kind.0,
-            ));
+            return Err(Error::UnsupportedSegment { kind: kind.0 });
         }
         let fits = entry.body_len <= committed_len
             && entry

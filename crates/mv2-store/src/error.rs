@@ -43,13 +43,12 @@ pub enum Error {
         path: PathBuf,
     },
     /// The file's bytes are not a sound memory.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with its place.
-        #[source]
-        source: mv2_format::Error,
+        /// What is wrong, with its place. It is part of the message and therefore not its source.
+        error: mv2_format::Error,
     },
     /// Neither root page is sound, nor is the footer.
     #[error("{}: no sound root page: {detail}", path.display())]
@@ -134,7 +133,7 @@ pub enum Error {
     },
     /// A frame or message exceeds a limit of the format.
     #[error("{0}")]
-    Limit(#[source] mv2_format::Error),
+    Limit(mv2_format::Error),
     /// The file changed too often while it was read.
     #[error("{} changed {attempts} times while it was read; try again", path.display())]
     Busy {
@@ -164,11 +163,12 @@ impl Error {
             Self::NotFound { .. } => "not_found",
             Self::AlreadyExists { .. } => "already_exists",
             Self::NotAFile { .. } => "not_a_file",
-            Self::Format { source, .. } => match source {
+            Self::Format { error, .. } => match error {
                 mv2_format::Error::NotMv2 { .. } => "not_mv2",
                 mv2_format::Error::Memvid2 => "memvid2",
                 mv2_format::Error::UnsupportedVersion { .. }
-                | mv2_format::Error::UnsupportedFeatures { .. } => "unsupported_version",
+                | mv2_format::Error::UnsupportedFeatures { .. }
+                | mv2_format::Error::UnsupportedSegment { .. } => "unsupported_version",
                 _ => "corrupt",
             },
             Self::NoRoot { .. } | Self::WalCorrupt { .. } => "corrupt",
@@ -204,13 +204,14 @@ impl Error {
             Self::NotFound { .. } => "`mv2 create FILE` or `mv2 put FILE ...` makes one",
             Self::AlreadyExists { .. } => "open it, or choose another name",
             Self::NotAFile { .. } => "name a file that ends in .mv2",
-            Self::Format { source, .. } => match source {
+            Self::Format { error, .. } => match error {
                 mv2_format::Error::NotMv2 { .. } => "check the path; mv2 reads only .mv2 files",
                 mv2_format::Error::Memvid2 => {
                     "export its texts with memvid and import them with `mv2 put FILE --jsonl`"
                 }
                 mv2_format::Error::UnsupportedVersion { .. }
-                | mv2_format::Error::UnsupportedFeatures { .. } => {
+                | mv2_format::Error::UnsupportedFeatures { .. }
+                | mv2_format::Error::UnsupportedSegment { .. } => {
                     "update mv2 to the version that wrote the file"
                 }
                 mv2_format::Error::Truncated { .. } => {

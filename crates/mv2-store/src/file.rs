@@ -35,9 +35,9 @@ impl MemoryFile {
         let len = storage.len().map_err(io("read"))?;
         let mut page = vec![0; len.min(PAGE_BYTES as u64) as usize];
         storage.read_at(0, &mut page).map_err(io("read"))?;
-        let header = Header::decode(&page).map_err(|source| Error::Format {
+        let header = Header::decode(&page).map_err(|error| Error::Format {
             path: path.to_owned(),
-            source,
+            error,
         })?;
         Ok(Self {
             identity: storage.identity().map_err(io("read"))?,
@@ -74,10 +74,10 @@ impl MemoryFile {
         io_error(what, &self.path)(source)
     }
 
-    pub(crate) fn format(&self, source: mv2_format::Error) -> Error {
+    pub(crate) fn format(&self, error: mv2_format::Error) -> Error {
         Error::Format {
             path: self.path.clone(),
-            source,
+            error,
         }
     }
 }

@@ -76,7 +76,7 @@ fn check(args: &VerifyArgs) -> anyhow::Result<Verify> {
 
 fn offset(error: &mv2::Error) -> Option<u64> {
     match error {
-        mv2::Error::Store(mv2::store::Error::Format { source, .. }) => {
+        mv2::Error::Store(mv2::store::Error::Format { error: source, .. }) => {
             source.offset().map(|offset| offset.get())
         }
         mv2::Error::Store(mv2::store::Error::WalCorrupt { offset, .. }) => Some(*offset),
