@@ -55,7 +55,7 @@ pub struct Header {
     pub uuid: [u8; 16],
     /// Where the write-ahead log begins.
     pub wal_offset: FileOffset,
-    /// Length of the write-ahead log in bytes.
+    /// Length of the write-ahead log in bytes; 0 in a sealed file.
     pub wal_len: u64,
     /// When the file was made.
     pub created: Timestamp,
@@ -139,11 +139,11 @@ impl Header {
                 offset,
             ));
         }
-        if !(64 << 10..=64 << 20).contains(&header.wal_len) || !header.wal_len.is_multiple_of(page)
-        {
+        let log = (64 << 10..=64 << 20).contains(&header.wal_len) || header.wal_len == 0;
+        if !log || !header.wal_len.is_multiple_of(page) {
             return Err(Error::invalid(
                 "header field wal_len",
-                "64 KiB to 64 MiB in whole pages",
+                "0, or 64 KiB to 64 MiB in whole pages",
                 header.wal_len,
             ));
         }

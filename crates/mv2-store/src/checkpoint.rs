@@ -51,13 +51,24 @@ pub(crate) enum Compaction {
     Tiered(usize),
     /// One segment of each kind, as far as that is sensible.
     Full,
+    /// The same, packed as densely as possible.
+    Densest,
 }
 
 impl Compaction {
+    /// How a data segment with so many bytes of text is packed.
+    fn density(self, text: u64) -> Density {
+        match self {
+            Self::Densest => Density::Densest,
+            _ if text >= DENSE_BYTES => Density::Dense,
+            _ => Density::Light,
+        }
+    }
+
     fn plan(self, sizes: &[u64], cap: u64) -> Vec<Range<usize>> {
         match self {
             Self::Tiered(max) => plan(sizes, max, cap),
-            Self::Full => plan_all(sizes, cap),
+            Self::Full | Self::Densest => plan_all(sizes, cap),
         }
     }
 }
@@ -80,11 +91,7 @@ pub(crate) fn write(
 ) -> Result<State, Failure> {
     let file = &state.file;
     let next = with_batch(state, batch);
-    let mut out = Output::new(
-        file,
-        state.root.committed_len,
-        state.checkpoint.toc.next_segment,
-    );
+    let mut out = Output::new(file, state.root.committed_len, &next, false);
     let toc = build(&next, &mut out, indexes, compaction).map_err(Failure::Clean)?;
     let root = out.finish(&toc).map_err(Failure::Clean)?;
     if let Err(error) = file.sync() {
@@ -101,6 +108,24 @@ pub(crate) fn write(
         tail: Arc::new(Tail::new(&root)),
         damage: None,
     })
+}
+
+/// Writes a state as the only checkpoint of another file, behind its header and log. Live segments that are not rebuilt
+/// are copied. The caller syncs.
+pub(crate) fn write_elsewhere(
+    state: &State,
+    target: &MemoryFile,
+    start: u64,
+    indexes: &[Arc<dyn IndexFactory>],
+    compaction: Compaction,
+) -> Result<()> {
+    let mut out = Output::new(target, start, state, true);
+    let toc = build(state, &mut out, indexes, compaction)?;
+    let root = out.finish(&toc)?;
+    target.write(
+        Root::page_offset(root.generation).0,
+        &root.encode(RootKind::Page),
+    )
 }
 
 /// Writes a root page and syncs.
@@ -176,7 +201,7 @@ fn build(
     // Indexes that this build does not know stay, and are caught up by one that does.
     for slot in &state.checkpoint.indexes {
         if !built.contains(&slot.entry.kind) {
-            out.keep(&slot.entry);
+            out.keep(&slot.entry)?;
         }
     }
     let payload: u64 = tail.frames.iter().map(|frame| frame.meta.payload_len).sum();
@@ -213,8 +238,9 @@ fn build_data(state: &State, out: &mut Output<'_>, compaction: Compaction) -> Re
     for group in compaction.plan(&sizes, DATA_CAP_BYTES) {
         let old = &slots[group.start.min(slots.len())..group.end.min(slots.len())];
         let with_tail = group.end > slots.len();
-        if let ([slot], false) = (old, with_tail) {
-            out.keep(&slot.entry);
+        let repack = matches!(compaction, Compaction::Densest);
+        if let ([slot], false, false) = (old, with_tail, repack) {
+            out.keep(&slot.entry)?;
             continue;
         }
         let first = old.first().map_or(state.checkpoint.toc.next_frame, |slot| {
@@ -233,7 +259,7 @@ fn build_data(state: &State, out: &mut Output<'_>, compaction: Compaction) -> Re
         for slot in old {
             text += state.data(slot)?.stream_len();
         }
-        write_data(state, out, first..end, text)?;
+        write_data(state, out, first..end, text, compaction.density(text))?;
     }
     Ok(())
 }
@@ -244,12 +270,8 @@ fn write_data(
     out: &mut Output<'_>,
     frames: Range<FrameId>,
     text: u64,
+    density: Density,
 ) -> Result<()> {
-    let density = if text >= DENSE_BYTES {
-        Density::Dense
-    } else {
-        Density::Light
-    };
     let dictionary = if text >= DICTIONARY_TEXT_BYTES {
         let len = DICTIONARY_BYTES.min(text / 64);
         train_dictionary(&samples(state, frames.clone(), text, len)?, len as usize)
@@ -315,7 +337,7 @@ fn build_commits(state: &State, out: &mut Output<'_>, compaction: Compaction) ->
         let old = &slots[group.start.min(slots.len())..group.end.min(slots.len())];
         let with_tail = group.end > slots.len();
         if let ([slot], false) = (old, with_tail) {
-            out.keep(&slot.entry);
+            out.keep(&slot.entry)?;
             continue;
         }
         let mut rows: Vec<CommitRow> = Vec::new();
@@ -356,7 +378,7 @@ fn build_tombstones(state: &State, out: &mut Output<'_>, compaction: Compaction)
         let old = &slots[group.start.min(slots.len())..group.end.min(slots.len())];
         let with_tail = group.end > slots.len();
         if let ([slot], false) = (old, with_tail) {
-            out.keep(&slot.entry);
+            out.keep(&slot.entry)?;
             continue;
         }
         let mut rows: Vec<Tombstone> = Vec::new();
@@ -410,7 +432,7 @@ fn build_index(
         let old = &slots[group.start.min(slots.len())..group.end.min(slots.len())];
         let with_new = group.end > slots.len();
         if let ([slot], false) = (old, with_new) {
-            out.keep(&slot.entry);
+            out.keep(&slot.entry)?;
             continue;
         }
         let first = old.first().map_or(covered, |slot| slot.entry.first_frame);
@@ -430,7 +452,11 @@ fn build_index(
                 };
                 out.write(&body, coverage)?;
             }
-            None => old.iter().for_each(|slot| out.keep(&slot.entry)),
+            None => {
+                for slot in old {
+                    out.keep(&slot.entry)?;
+                }
+            }
         }
     }
     Ok(())
@@ -467,22 +493,54 @@ struct Output<'a> {
     buffer: Vec<u8>,
     next_segment: SegmentId,
     segments: Vec<SegmentEntry>,
+    /// Where live segments are copied from, if this is another file than theirs.
+    source: Option<&'a MemoryFile>,
 }
 
 impl<'a> Output<'a> {
-    fn new(file: &'a MemoryFile, committed_len: u64, next_segment: SegmentId) -> Self {
+    fn new(file: &'a MemoryFile, at: u64, state: &'a State, copy: bool) -> Self {
         Self {
             file,
-            at: committed_len,
+            at,
             buffer: Vec::new(),
-            next_segment,
+            next_segment: state.checkpoint.toc.next_segment,
             segments: Vec::new(),
+            source: copy.then_some(&*state.file),
         }
     }
 
-    /// Takes a live segment over.
-    fn keep(&mut self, entry: &SegmentEntry) {
-        self.segments.push(entry.clone());
+    /// Takes a live segment over: as it is, or as a copy in another file.
+    fn keep(&mut self, entry: &SegmentEntry) -> Result<()> {
+        let mut entry = entry.clone();
+        if let Some(source) = self.source {
+            self.align(entry.body_len)?;
+            let extent = source
+                .storage
+                .map(entry.offset.0, entry.extent_len() as usize)
+                .map_err(|error| source.io("map", error))?;
+            if hash32(extent.bytes()) != entry.hash {
+                // A copy must not make damage look sound.
+                return Err(source.format(mv2_format::Error::Checksum {
+                    what: "segment",
+                    offset: entry.offset,
+                }));
+            }
+            entry.offset = FileOffset(self.at);
+            for piece in extent.bytes().chunks(BUFFER_BYTES) {
+                self.append(piece)?;
+            }
+        }
+        self.segments.push(entry);
+        Ok(())
+    }
+
+    /// Goes to where a segment with a body of about so many bytes may begin.
+    fn align(&mut self, body_len: u64) -> Result<()> {
+        self.pad(if body_len >= LARGE_SEGMENT_BYTES {
+            PAGE_BYTES as u64
+        } else {
+            64
+        })
     }
 
     /// Writes a segment whose body is at hand.
@@ -494,12 +552,7 @@ impl<'a> Output<'a> {
 
     /// Begins a segment whose body will have about so many bytes.
     fn begin(&mut self, expected: u64) -> Result<Open> {
-        let align = if expected >= LARGE_SEGMENT_BYTES {
-            PAGE_BYTES as u64
-        } else {
-            64
-        };
-        self.pad(align)?;
+        self.align(expected)?;
         Ok(Open {
             offset: FileOffset(self.at),
             tables: TableBuilder::default(),

@@ -142,6 +142,24 @@ pub enum Error {
         /// How often was tried.
         attempts: u32,
     },
+    /// The file is sealed.
+    #[error("{} is sealed", path.display())]
+    Sealed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The operation replaces the file and cannot be part of a transaction.
+    #[error("a transaction on {} is open", path.display())]
+    InTransaction {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file has other names (hard links) or stands where it cannot be replaced.
+    #[error("{} cannot be replaced: it has another name, or is mounted on its own", path.display())]
+    CannotReplace {
+        /// The file.
+        path: PathBuf,
+    },
     /// The platform cannot do what was asked.
     #[error("this platform cannot {what}")]
     Unsupported {
@@ -182,6 +200,9 @@ impl Error {
             Self::NoSuchCommit { .. } => "no_such_commit",
             Self::Limit(_) => "too_large",
             Self::Busy { .. } => "busy",
+            Self::Sealed { .. } => "sealed",
+            Self::InTransaction { .. } => "in_transaction",
+            Self::CannotReplace { .. } => "cannot_replace",
             Self::Unsupported { .. } => "unsupported",
         }
     }
@@ -235,6 +256,9 @@ impl Error {
             Self::NoSuchCommit { .. } => "list commits with `mv2 log FILE`",
             Self::Limit(_) => "split the document",
             Self::Busy { .. } => "try again",
+            Self::Sealed { .. } => "`mv2 unseal FILE` makes it writable again",
+            Self::InTransaction { .. } => "commit or roll back first",
+            Self::CannotReplace { .. } => "write to a new file with `mv2 vacuum FILE --to NEW`",
             Self::Unsupported { .. } => return None,
         };
         Some(text.to_owned())

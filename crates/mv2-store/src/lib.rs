@@ -11,6 +11,7 @@
 //! | `state` | a commit in memory: segments and the log's tail |
 //! | `recovery` | from bytes to a state, and catching up |
 //! | `checkpoint`, `compact` | folding the log into segments, and which of them to rebuild |
+//! | `rewrite` | vacuum, seal, unseal and backup: a state as a whole new file |
 //! | `verify` | checking a file |
 //! | [`storage`] | input and output: real and in memory |
 //! | [`testing`] | input and output that counts, or lies and crashes |
@@ -22,6 +23,7 @@ pub mod error;
 mod file;
 mod lock;
 mod recovery;
+mod rewrite;
 pub mod snapshot;
 mod state;
 pub mod storage;

@@ -12,6 +12,7 @@ use mv2_format::{FileOffset, FrameId, Generation};
 use crate::checkpoint::{self, Compaction, Failure};
 use crate::error::{Error, Result};
 use crate::file::{MemoryFile, open_error};
+use crate::rewrite::Rewrite;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::storage::{FileVolume, Volume};
@@ -53,6 +54,8 @@ pub struct Store {
     own_batch: Option<[u8; 16]>,
     /// The root page that this handle wrote and synced last.
     own_root: Option<Generation>,
+    /// Whether this handle has looked for what a crashed vacuum left.
+    cleaned_up: bool,
 }
 
 /// Open
@@ -96,14 +99,12 @@ impl Store {
             features_optional: 0,
             uuid: random(path)?,
             wal_offset: FileOffset(WAL_OFFSET),
-            wal_len: create
-                .wal_bytes
-                .clamp(MIN_WAL_BYTES, MAX_WAL_BYTES)
-                .next_multiple_of(PAGE_BYTES as u64),
+            wal_len: wal_len(create),
             created: open.clock.now(),
         };
+        let contents = checkpoint::empty_file(&header);
         let storage = volume
-            .create(path, &checkpoint::empty_file(&header))
+            .create(path, &mut |file| file.write_at(0, &contents))
             .map_err(|source| match source.kind() {
                 std::io::ErrorKind::NotFound => Error::Io {
                     what: "create",
@@ -150,6 +151,7 @@ impl Store {
             poisoned: false,
             own_batch: None,
             own_root: None,
+            cleaned_up: false,
         }
     }
 
@@ -216,6 +218,10 @@ impl Store {
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::Poisoned`], [`Error::Forked`], [`Error::Locked`], [`Error::WalCorrupt`], or what reading can meet.
     pub fn begin(&mut self) -> Result<()> {
+        self.begin_unless_sealed(true)
+    }
+
+    fn begin_unless_sealed(&mut self, unless_sealed: bool) -> Result<()> {
         if self.transaction.is_some() {
             return self.check_process();
         }
@@ -234,6 +240,12 @@ impl Store {
             let file = Arc::clone(&self.current().file);
             lock::acquire(&file, self.options.lock_wait)?;
             match self.after_lock(&file) {
+                Ok(true) if unless_sealed && self.is_sealed() => {
+                    self.rollback();
+                    return Err(Error::Sealed {
+                        path: self.path.clone(),
+                    });
+                }
                 Ok(true) => return Ok(()),
                 // The path names another file now: that one's lock is needed.
                 Ok(false) => self.release(&file),
@@ -258,6 +270,10 @@ impl Store {
                 offset,
                 found,
             });
+        }
+        if !self.cleaned_up {
+            self.volume.clean_up(&self.path);
+            self.cleaned_up = true;
         }
         if state.adopted {
             self.guard_sync(|| checkpoint::write_root(file, &state.root))?;
@@ -415,6 +431,117 @@ impl Store {
     }
 }
 
+/// Rewrite
+impl Store {
+    /// Writes the file anew without dead bytes; history stays. Returns its length in bytes before and after.
+    ///
+    /// The new file takes the place of the old one at once. Who reads the old one keeps it; handles follow to the new one.
+    ///
+    /// # Errors
+    /// [`Error::CannotReplace`] if the file has another hard link or cannot be replaced where it is: then
+    /// [`vacuum_to`](Self::vacuum_to) helps. [`Error::InTransaction`], or what [`begin`](Self::begin) can meet.
+    pub fn vacuum(&mut self) -> Result<(u64, u64)> {
+        let wal_len = self.current().file.header.wal_len;
+        self.rewrite(Compaction::Full, wal_len)
+    }
+
+    /// Like [`vacuum`](Self::vacuum), into a new file; this one stays as it is. Takes no lock.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`], [`Error::Io`] or [`Error::Format`].
+    pub fn vacuum_to(&self, path: &Path) -> Result<()> {
+        self.copy_to(path, Compaction::Full)
+    }
+
+    /// Copies the newest commit's state, history included, into a new file, also while others write. Takes no lock.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`], [`Error::Io`] or [`Error::Format`].
+    pub fn backup(&self, path: &Path) -> Result<()> {
+        let max = self.options.checkpoint.max_segments;
+        self.copy_to(path, Compaction::Tiered(max))
+    }
+
+    /// Writes the file anew as densely as possible and without a log: read-only until [`unseal`](Self::unseal).
+    /// Returns its length in bytes before and after.
+    ///
+    /// # Errors
+    /// As for [`vacuum`](Self::vacuum).
+    pub fn seal(&mut self) -> Result<(u64, u64)> {
+        self.rewrite(Compaction::Densest, 0)
+    }
+
+    /// Gives a sealed file a log, so that it can be written again. Returns its length in bytes before and after.
+    ///
+    /// # Errors
+    /// As for [`vacuum`](Self::vacuum).
+    pub fn unseal(&mut self, create: &CreateOptions) -> Result<(u64, u64)> {
+        let max = self.options.checkpoint.max_segments;
+        self.rewrite(Compaction::Tiered(max), wal_len(create))
+    }
+
+    /// Whether the file is sealed.
+    pub fn is_sealed(&self) -> bool {
+        self.current().file.header.wal_len == 0
+    }
+
+    fn rewrite(&mut self, compaction: Compaction, wal_len: u64) -> Result<(u64, u64)> {
+        if self.in_transaction() {
+            return Err(Error::InTransaction {
+                path: self.path.clone(),
+            });
+        }
+        self.begin_unless_sealed(false)?;
+        let state = self.current();
+        let result = self.rewrite_locked(&state, compaction, wal_len);
+        self.transaction = None;
+        self.release(&state.file);
+        result
+    }
+
+    fn rewrite_locked(
+        &mut self,
+        state: &State,
+        compaction: Compaction,
+        wal_len: u64,
+    ) -> Result<(u64, u64)> {
+        let before = state.file.len()?;
+        let rewrite = Rewrite {
+            state,
+            indexes: &self.options.indexes,
+            compaction,
+            wal_len,
+        };
+        let storage = rewrite.replace(&*self.volume)?;
+        let file = Arc::new(MemoryFile::from_storage(&self.path, storage)?);
+        let next = recovery::load(&file, None)?;
+        self.own_root = Some(next.root.generation);
+        self.own_batch = None;
+        *self.state_guard() = Arc::new(next);
+        // It was locked before it had its name, so that no writer came in between.
+        self.release(&file);
+        Ok((before, file.len()?))
+    }
+
+    fn copy_to(&self, path: &Path, compaction: Compaction) -> Result<()> {
+        if self.transaction.is_none() {
+            self.catch_up()?;
+        }
+        let state = self.current();
+        let wal_len = match state.file.header.wal_len {
+            0 => wal_len(&CreateOptions::default()),
+            len => len,
+        };
+        let rewrite = Rewrite {
+            state: &state,
+            indexes: &self.options.indexes,
+            compaction,
+            wal_len,
+        };
+        rewrite.create(&*self.volume, path).map(drop)
+    }
+}
+
 /// Write
 impl Store {
     /// Writes a transaction to the log, or as a checkpoint if that is due.
@@ -548,6 +675,14 @@ impl fmt::Debug for Store {
             .field("in_transaction", &self.in_transaction())
             .finish_non_exhaustive()
     }
+}
+
+/// Length of a new log: whole pages within the format's limits.
+fn wal_len(create: &CreateOptions) -> u64 {
+    create
+        .wal_bytes
+        .clamp(MIN_WAL_BYTES, MAX_WAL_BYTES)
+        .next_multiple_of(PAGE_BYTES as u64)
 }
 
 fn random<const N: usize>(path: &Path) -> Result<[u8; N]> {

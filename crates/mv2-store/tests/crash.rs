@@ -267,7 +267,7 @@ fn power_fails_at_every_write_and_sync() {
         let volume = new_volume();
         volume.set_fault(Fault::Kill(stop));
         let acknowledged = open(&volume).map_or(0, |mut store| run(&mut store));
-        for (number, image) in volume.images(6).into_iter().enumerate() {
+        for (number, image) in volume.images(24).into_iter().enumerate() {
             images += 1;
             let case = format!("stopped at operation {stop}, image {number}");
             check_image(image, &allowed(&states, acknowledged), &case);

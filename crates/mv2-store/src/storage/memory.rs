@@ -60,7 +60,11 @@ impl MemoryVolume {
 
     fn next_number(&self) -> u64 {
         let files = lock(&self.0);
-        files.values().map(|file| file.number + 1).max().unwrap_or(1)
+        files
+            .values()
+            .map(|file| file.number + 1)
+            .max()
+            .unwrap_or(1)
     }
 
     fn file(&self, path: &Path) -> io::Result<Arc<MemoryFile>> {
