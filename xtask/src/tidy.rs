@@ -29,7 +29,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mv2-format", &[]),
     ("mv2-store", &["mv2-format"]),
     ("mv2-lex", &["mv2-format"]),
-    ("mv2", &["mv2-store", "mv2-lex", "mv2-format"]),
+    ("mv2-time", &["mv2-format"]),
+    ("mv2", &["mv2-store", "mv2-lex", "mv2-time", "mv2-format"]),
     ("mv2-cli", &["mv2"]),
 ];
 
@@ -67,6 +68,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("mv2-format", FILE_ACCESS),
     ("mv2-format", IMPURE),
     ("mv2-lex", FILE_ACCESS),
+    ("mv2-time", FILE_ACCESS),
+    ("mv2-time", IMPURE),
     ("mv2", FILE_ACCESS),
 ];
 
@@ -89,6 +92,7 @@ const CODECS: &[&str] = &[
     "crates/mv2-format/src/codec.rs",
     "crates/mv2-format/src/wire.rs",
     "crates/mv2-lex/FORMAT.md",
+    "crates/mv2-time/FORMAT.md",
 ];
 
 const FORMAT_PAGE: &str = "docs/format.md";

@@ -37,14 +37,17 @@ impl SegmentKind {
     pub const TOMBSTONES: Self = Self(3);
     /// A lexical index over a run of frames.
     pub const LEX: Self = Self(16);
+    /// A time index over a run of frames.
+    pub const TIME: Self = Self(18);
 
-    /// The kind's name in messages and JSON: `data`, `commits`, `tombstones`, `lex` or `kind-N`.
+    /// The kind's name in messages and JSON: `data`, `commits`, `tombstones`, `lex`, `time` or `kind-N`.
     pub fn name(self) -> String {
         match self {
             Self::DATA => "data".into(),
             Self::COMMITS => "commits".into(),
             Self::TOMBSTONES => "tombstones".into(),
             Self::LEX => "lex".into(),
+            Self::TIME => "time".into(),
             Self(other) => format!("kind-{other}"),
         }
     }

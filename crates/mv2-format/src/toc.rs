@@ -266,6 +266,7 @@ impl SegmentEntry {
             SegmentKind::COMMITS,
             SegmentKind::TOMBSTONES,
             SegmentKind::LEX,
+            SegmentKind::TIME,
         ];
         if !entry.optional && !known.contains(&kind) {
             return Err(Error::UnsupportedSegment { kind: kind.0 });
