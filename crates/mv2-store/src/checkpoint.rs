@@ -38,6 +38,9 @@ const DICTIONARY_TEXT_BYTES: u64 = 1 << 20;
 const DICTIONARY_BYTES: u64 = 32 << 10;
 const TRAINING_BYTES_PER_BYTE: u64 = 40;
 
+/// Frames that an import lets lag behind an index.
+const BULK_INDEX_FRAMES: u64 = 16 << 10;
+
 /// Bytes that are gathered before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -47,8 +50,11 @@ const SAMPLE_BYTES: usize = 8 << 10;
 /// How thoroughly a checkpoint rebuilds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Compaction {
-    /// At most so many segments of a kind.
+    /// At most so many segments of a kind, data segments aside, of which there may be four times as many: they serve reads
+    /// by id as well as one does, and each is written once more for each join.
     Tiered(usize),
+    /// The same, but indexes wait for more frames, and data segments for many more of them.
+    Bulk(usize),
     /// One segment of each kind, as far as that is sensible.
     Full,
     /// The same, packed as densely as possible.
@@ -65,9 +71,17 @@ impl Compaction {
         }
     }
 
+    fn plan_data(self, sizes: &[u64]) -> Vec<Range<usize>> {
+        match self {
+            Self::Tiered(max) => plan(sizes, max * 4, DATA_CAP_BYTES),
+            Self::Bulk(max) => plan(sizes, max * 8, DATA_CAP_BYTES),
+            Self::Full | Self::Densest => plan_all(sizes, DATA_CAP_BYTES),
+        }
+    }
+
     fn plan(self, sizes: &[u64], cap: u64) -> Vec<Range<usize>> {
         match self {
-            Self::Tiered(max) => plan(sizes, max, cap),
+            Self::Tiered(max) | Self::Bulk(max) => plan(sizes, max, cap),
             Self::Full | Self::Densest => plan_all(sizes, cap),
         }
     }
@@ -235,7 +249,7 @@ fn build_data(state: &State, out: &mut Output<'_>, compaction: Compaction) -> Re
     if !tail.is_empty() {
         sizes.push(state.tail.payload_bytes);
     }
-    for group in compaction.plan(&sizes, DATA_CAP_BYTES) {
+    for group in compaction.plan_data(&sizes) {
         let old = &slots[group.start.min(slots.len())..group.end.min(slots.len())];
         let with_tail = group.end > slots.len();
         let repack = matches!(compaction, Compaction::Densest);
@@ -420,7 +434,11 @@ fn build_index(
 ) -> Result<()> {
     let slots: Vec<_> = state.index_slots(index.kind()).collect();
     let covered = state.covered(index.kind());
-    let end = state.next_frame();
+    let end = match compaction {
+        // Readers index what lags behind in memory, so it must stay little.
+        Compaction::Bulk(_) if state.next_frame().0 - covered.0 < BULK_INDEX_FRAMES => covered,
+        _ => state.next_frame(),
+    };
     let mut sizes: Vec<u64> = slots
         .iter()
         .map(|slot| slot.entry.end_frame.0 - slot.entry.first_frame.0)

@@ -550,6 +550,7 @@ impl Store {
         transaction: &mut Transaction,
         options: CommitOptions,
     ) -> Result<State> {
+        let bulk = options.bulk;
         let batch = transaction.batch(self.options.clock.now(), options.message)?;
         let state = transaction.state();
         let policy = self.options.checkpoint;
@@ -565,7 +566,10 @@ impl Store {
         let left = state.file.header.wal_len - state.tail.end;
         let records = records.filter(|records| records.slot_bytes() <= left);
         if due || records.is_none() {
-            let compaction = Compaction::Tiered(policy.max_segments);
+            let compaction = match bulk {
+                true => Compaction::Bulk(policy.max_segments),
+                false => Compaction::Tiered(policy.max_segments),
+            };
             match self.write_checkpoint(state, Some(batch.clone()), compaction) {
                 // A full disk does not stop a commit that the log has room for.
                 Err(error) if self.poisoned || records.is_none() => return Err(error),

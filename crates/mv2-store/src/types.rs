@@ -167,6 +167,10 @@ pub struct PutOutcome {
 pub struct CommitOptions {
     /// A line for the log.
     pub message: Option<String>,
+    /// Whether more commits of an import follow. Then building indexes and joining segments waits until it is worth
+    /// while, or until the importer ends with [`Store::checkpoint`](crate::Store::checkpoint): what would be rewritten soon is not written
+    /// at all. The commit itself is as durable as any, and a search finds its frames all the same.
+    pub bulk: bool,
 }
 
 /// One commit of the log.
