@@ -204,8 +204,8 @@ pub(crate) enum SearchMode {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Times: 2024-05-01T10:00:00Z, a day like 2024-05-01, 2024-05, 2024, Unix seconds like @1714521600, now,
-today, yesterday, or something like '2h ago'. Days are those of UTC.
+Times: 2024-05-01T10:00:00Z, a day like 2024-05-01, 2024-05, 2024, Unix seconds like @1714521600,
+now, today, yesterday, or something like '2h ago'. Days are those of UTC.
 
 A cursor belongs to the --since, --until and --reverse of its first page; repeat them.")]
 pub(crate) struct TimelineArgs {

@@ -24,14 +24,34 @@ pub(crate) fn verify(path: &Path, mut report: VerifyReport) -> Result<VerifyRepo
     let snapshot = Store::open_read_only(path, OpenOptions::default())?.snapshot()?;
     for segment in snapshot.segments(SegmentKind::TIME)? {
         let offset = segment.bytes.file_offset().0;
-        let checked = Segment::open(segment.bytes).and_then(|opened| opened.verify());
+        let (id, frames) = (segment.id, (segment.first_frame, segment.end_frame));
+        let checked = open(segment).and_then(|opened| Ok(opened.verify()?));
         if let Err(error) = checked {
-            let what = format!("time segment {}: {error}", segment.id);
-            let frames = (segment.first_frame, segment.end_frame);
+            let what = format!("time segment {id}: {error}");
             report.push(Problem::new(offset, what, Some(frames)));
         }
     }
     Ok(report)
+}
+
+/// Opens a segment of the file and checks that it holds the frames that the file says it covers.
+fn open(stored: mv2_store::Segment) -> Result<Segment, BoxError> {
+    let segment = Segment::open(stored.bytes)?;
+    let held = segment.first_frame()..segment.end_frame();
+    let covered = stored.first_frame..stored.end_frame;
+    let rows = covered.end.get() - covered.start.get();
+    if held != covered || segment.rows() != rows {
+        return Err(format!(
+            "it holds {} rows of frames {} to {} and should cover {} to {}",
+            segment.rows(),
+            held.start,
+            held.end,
+            covered.start,
+            covered.end
+        )
+        .into());
+    }
+    Ok(segment)
 }
 
 /// The builder of time segments, to be registered with the store.
@@ -101,10 +121,10 @@ impl Temporal {
         let mut start = FrameId::default();
         let mut segments = Vec::new();
         for stored in snapshot.segments(SegmentKind::TIME)? {
-            let open = Segment::open(stored.bytes)
-                .map_err(|error| self.unusable(Some(stored.id), error))?;
-            start = stored.end_frame;
-            segments.push(Arc::new(open));
+            let (id, end) = (stored.id, stored.end_frame);
+            let opened = open(stored).map_err(|error| self.unusable(Some(id), error))?;
+            start = end;
+            segments.push(Arc::new(opened));
         }
         segments.extend(self.tail(snapshot, start)?);
         Ok(segments)
