@@ -16,6 +16,7 @@ Examples:
   echo 'call Ada' | mv2 put notes.mv2 -    remember a line
   mv2 search notes.mv2 'who to call'       find it again
   mv2 get notes.mv2 todo/today.md          read a document
+  mv2 timeline notes.mv2 --since yesterday see what happened
   mv2 log notes.mv2                        see what was put when";
 
 /// Long-term memory for AI agents in one .mv2 file.
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Put(PutArgs),
     /// Search the documents
     Search(SearchArgs),
+    /// List documents in the order of their event times, newest first
+    Timeline(TimelineArgs),
     /// Print a document
     Get(GetArgs),
     /// Put a new version in the place of a document
@@ -197,6 +200,32 @@ pub(crate) struct SearchArgs {
 pub(crate) enum SearchMode {
     /// The words of the documents
     Lex,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Times: 2024-05-01T10:00:00Z, a day like 2024-05-01, 2024-05, 2024, Unix seconds like @1714521600,
+now, today, yesterday, or something like '2h ago'. Days are those of UTC.
+
+A cursor belongs to the --since, --until and --reverse of its first page; repeat them.")]
+pub(crate) struct TimelineArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// The earliest event time; of a day, month or year its start
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) since: Option<String>,
+    /// The latest event time, included; of a day, month or year its end
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) until: Option<String>,
+    /// How many documents to list at the most
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = top_k)]
+    pub(crate) limit: usize,
+    /// Oldest first
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// Where to go on, as the page before said
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) cursor: Option<String>,
 }
 
 #[derive(Args, Debug)]

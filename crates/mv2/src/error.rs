@@ -37,7 +37,7 @@ pub enum Error {
     Index {
         /// The memory file.
         path: PathBuf,
-        /// Which index: `lex`.
+        /// Which index: `lex` or `time`.
         index: &'static str,
         /// The segment, if one of the file is at fault.
         segment: Option<SegmentId>,
@@ -58,6 +58,9 @@ pub enum Error {
         /// Which index: `lex`.
         index: &'static str,
     },
+    /// A range, a cursor or a time in writing makes no sense.
+    #[error(transparent)]
+    Time(#[from] mv2_time::Error),
     /// A text was taken for a time and is not one.
     #[error("{text:?} is not a time: expected RFC 3339, a date or Unix seconds")]
     InvalidTime {
@@ -76,6 +79,16 @@ impl Error {
             Self::Unreadable { .. } => "corrupt",
             Self::NoIndex { .. } => "unsupported",
             Self::InvalidTime { .. } => "invalid_time",
+            Self::Time(error) => match error {
+                mv2_time::Error::EmptyRange { .. } => "invalid_range",
+                mv2_time::Error::BadCursor { .. } | mv2_time::Error::OtherCursor { .. } => {
+                    "invalid_cursor"
+                }
+                mv2_time::Error::NotATime { .. } | mv2_time::Error::OutOfRange { .. } => {
+                    "invalid_time"
+                }
+                _ => "index_unusable",
+            },
         }
     }
 
@@ -84,6 +97,17 @@ impl Error {
         let text = match self {
             Self::Store(error) => return error.hint(),
             Self::NoSuchUri { .. } => return None,
+            Self::Time(error) => match error {
+                mv2_time::Error::EmptyRange { .. } => "begin earlier or end later",
+                mv2_time::Error::BadCursor { .. } => {
+                    "copy `next_cursor` whole, or leave the cursor out to begin at the start"
+                }
+                mv2_time::Error::OtherCursor { .. } => {
+                    "repeat since, until and reverse of the first page, or leave the cursor out"
+                }
+                // What is accepted stands in the message.
+                _ => return None,
+            },
             Self::Index { .. } => {
                 "every document is still there; `mv2 verify FILE --deep` shows what is damaged"
             }

@@ -28,6 +28,7 @@
 //! | [`OpenOptions`] | how a file is made and opened |
 //! | [`PutOptions`], [`PutOutcome`] | what is known of a document besides its bytes, and what a put did |
 //! | [`SearchRequest`], [`SearchResponse`] | a question and its answer |
+//! | [`TimelineQuery`], [`Timeline`] | what happened when |
 //! | [`text`], [`time`] | what counts as text; how a time is written |
 //! | [`format`](mod@format), [`store`], `lex` | the crates below, under short names |
 //!
@@ -52,8 +53,10 @@ mod put;
 mod search;
 mod snapshot;
 mod stats;
+mod temporal;
 pub mod text;
 pub mod time;
+mod timeline;
 
 pub use mv2_format as format;
 #[cfg(feature = "lex")]
@@ -66,6 +69,7 @@ pub use mv2_format::{CommitId, Frame, FrameId, FrameMeta, SegmentId, Timestamp};
 pub use mv2_store::{
     Changes, CheckpointPolicy, Clock, Commit, Problem, PutStatus, SystemClock, VerifyReport,
 };
+pub use mv2_time::{Cursor as TimelineCursor, When};
 pub use options::OpenOptions;
 pub use put::{PutOptions, PutOptionsBuilder, PutOutcome};
 pub use search::{
@@ -73,6 +77,7 @@ pub use search::{
 };
 pub use snapshot::Snapshot;
 pub use stats::Stats;
+pub use timeline::{Timeline, TimelineEntry, TimelineQuery, TimelineQueryBuilder};
 
 /// The examples of the README compile.
 #[cfg(doctest)]

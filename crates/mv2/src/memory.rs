@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use mv2_format::{Frame, FrameId, FrameMeta};
 use mv2_store::{Changes, Commit, CommitOptions, PutStatus, Store, VerifyReport};
@@ -13,6 +14,8 @@ use crate::put::{PutOptions, PutOutcome};
 use crate::search::{SearchRequest, SearchResponse};
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
+use crate::temporal::Temporal;
+use crate::timeline::{Timeline, TimelineQuery};
 
 /// A memory file, open.
 ///
@@ -37,8 +40,9 @@ pub struct Memvid {
     store: Store,
     /// Frames that this handle put since it took the lock.
     pending: Option<Range<FrameId>>,
+    temporal: Arc<Temporal>,
     #[cfg(feature = "lex")]
-    lexical: std::sync::Arc<crate::lexical::Lexical>,
+    lexical: Arc<crate::lexical::Lexical>,
 }
 
 /// Open
@@ -85,7 +89,8 @@ impl Memvid {
     pub(crate) fn from_store(store: Store) -> Self {
         Self {
             #[cfg(feature = "lex")]
-            lexical: std::sync::Arc::new(crate::lexical::Lexical::new(store.path())),
+            lexical: Arc::new(crate::lexical::Lexical::new(store.path())),
+            temporal: Arc::new(Temporal::new(store.path())),
             store,
             pending: None,
         }
@@ -258,9 +263,13 @@ impl Memvid {
     pub fn snapshot(&self) -> Result<Snapshot> {
         let inner = self.store.snapshot()?;
         #[cfg(feature = "lex")]
-        return Ok(Snapshot::new(inner, std::sync::Arc::clone(&self.lexical)));
+        return Ok(Snapshot::new(
+            inner,
+            Arc::clone(&self.temporal),
+            Arc::clone(&self.lexical),
+        ));
         #[cfg(not(feature = "lex"))]
-        return Ok(Snapshot::new(inner));
+        return Ok(Snapshot::new(inner, Arc::clone(&self.temporal)));
     }
 
     /// Searches the memory. See [`Snapshot::search`].
@@ -286,6 +295,34 @@ impl Memvid {
     /// ```
     pub fn search(&self, request: impl Into<SearchRequest>) -> Result<SearchResponse> {
         self.snapshot()?.search(request)
+    }
+
+    /// Lists documents in the order of their event times. See [`Snapshot::timeline`].
+    ///
+    /// # Errors
+    /// As for [`Snapshot::timeline`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("notes.mv2");
+    /// use mv2::{Memvid, PutOptions, TimelineQuery};
+    ///
+    /// let mut mem = Memvid::create(&path)?;
+    /// for (year, event) in [(1969, "moon landing"), (1989, "web"), (1903, "flight")] {
+    ///     let when = mv2::time::parse(&format!("{year}-12-01"))?;
+    ///     let options = PutOptions::builder().timestamp(when).build();
+    ///     mem.put_bytes_with_options(event.as_bytes(), options)?;
+    /// }
+    /// mem.commit()?;
+    /// let page = mem.timeline(TimelineQuery::builder().limit(2).build())?;
+    /// assert_eq!(page.frames[0].preview, "web");
+    /// assert_eq!(page.frames[1].preview, "moon landing");
+    /// let rest = mem.timeline(TimelineQuery { cursor: page.next_cursor, ..Default::default() })?;
+    /// assert_eq!(rest.frames[0].preview, "flight");
+    /// # Ok::<(), mv2::Error>(())
+    /// ```
+    pub fn timeline(&self, query: TimelineQuery) -> Result<Timeline> {
+        self.snapshot()?.timeline(query)
     }
 
     /// What is known of a visible frame, without its document.
@@ -366,11 +403,12 @@ impl Memvid {
     pub fn verify(path: impl AsRef<Path>, deep: bool) -> Result<VerifyReport> {
         let path = path.as_ref();
         let report = Store::verify(path, deep)?;
-        #[cfg(feature = "lex")]
-        if deep && report.ok {
-            return crate::lexical::verify(path, report);
+        if !(deep && report.ok) {
+            return Ok(report);
         }
-        Ok(report)
+        #[cfg(feature = "lex")]
+        let report = crate::lexical::verify(path, report)?;
+        crate::temporal::verify(path, report)
     }
 }
 

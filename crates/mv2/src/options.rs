@@ -110,8 +110,8 @@ impl OpenOptions {
     }
 
     fn store_options(&self) -> mv2_store::OpenOptions {
-        #[allow(unused_mut)]
         let mut options = self.store.clone();
+        options.indexes.push(crate::temporal::factory());
         #[cfg(feature = "lex")]
         options.indexes.push(crate::lexical::factory());
         options

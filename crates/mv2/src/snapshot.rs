@@ -1,6 +1,7 @@
 //! The memory as it was right after one commit.
 
 use std::fmt;
+use std::sync::Arc;
 
 use mv2_format::{CommitId, Frame, FrameId, FrameMeta};
 use mv2_store::{Changes, Commit};
@@ -8,7 +9,9 @@ use mv2_store::{Changes, Commit};
 use crate::error::{Error, Result};
 use crate::search::{SearchRequest, SearchResponse};
 use crate::stats::Stats;
+use crate::temporal::Temporal;
 use crate::text;
+use crate::timeline::{Timeline, TimelineQuery};
 
 /// The memory as it was right after one commit. Commits that follow do not change it.
 ///
@@ -32,22 +35,28 @@ use crate::text;
 #[derive(Clone)]
 pub struct Snapshot {
     inner: mv2_store::Snapshot,
+    temporal: Arc<Temporal>,
     #[cfg(feature = "lex")]
-    lexical: std::sync::Arc<crate::lexical::Lexical>,
+    lexical: Arc<crate::lexical::Lexical>,
 }
 
 impl Snapshot {
     #[cfg(feature = "lex")]
     pub(crate) fn new(
         inner: mv2_store::Snapshot,
-        lexical: std::sync::Arc<crate::lexical::Lexical>,
+        temporal: Arc<Temporal>,
+        lexical: Arc<crate::lexical::Lexical>,
     ) -> Self {
-        Self { inner, lexical }
+        Self {
+            inner,
+            temporal,
+            lexical,
+        }
     }
 
     #[cfg(not(feature = "lex"))]
-    pub(crate) fn new(inner: mv2_store::Snapshot) -> Self {
-        Self { inner }
+    pub(crate) fn new(inner: mv2_store::Snapshot, temporal: Arc<Temporal>) -> Self {
+        Self { inner, temporal }
     }
 
     /// The commit that is seen; 0 if nothing was committed yet.
@@ -68,6 +77,18 @@ impl Snapshot {
             drop(request);
             Err(Error::NoIndex { index: "lex" })
         }
+    }
+
+    /// Lists visible frames in the order of their event times, newest first or oldest first, a page
+    /// at a time.
+    ///
+    /// Costs a bisection in each segment and a step for each frame, whatever the size of the memory.
+    ///
+    /// # Errors
+    /// `invalid_range` if `since` is after `until`; `invalid_cursor` for a text that is no cursor and
+    /// for a cursor of another query; `index_unusable` if the index is damaged.
+    pub fn timeline(&self, query: TimelineQuery) -> Result<Timeline> {
+        self.temporal.timeline(&self.inner, &query)
     }
 
     /// What is known of a visible frame, without its document.

@@ -8,6 +8,7 @@ mod log;
 mod put;
 mod search;
 mod stats;
+mod timeline;
 mod update;
 mod verify;
 
@@ -29,6 +30,7 @@ pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
         Command::Create(args) => create::run(args, global, output),
         Command::Put(args) => put::run(args, global, output),
         Command::Search(args) => search::run(args, global, output),
+        Command::Timeline(args) => timeline::run(args, global, output),
         Command::Get(args) => get::run(args, global, output),
         Command::Update(args) => update::run(args, global, output),
         Command::Delete(args) => delete::run(args, global, output),

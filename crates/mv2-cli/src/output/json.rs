@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use mv2::{Commit, PutStatus, SearchHit, SideRank, Timestamp};
+use mv2::{Commit, PutStatus, SearchHit, SideRank, TimelineEntry, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -194,6 +194,47 @@ impl From<SideRank> for Side {
         Self {
             rank: side.rank,
             score: side.score,
+        }
+    }
+}
+
+/// `mv2 timeline`, newest first, or oldest first with `--reverse`. `since` and `until` are what the
+/// flags meant; `next_cursor` is `null` at the end.
+#[derive(Serialize)]
+pub(crate) struct Timeline<'a> {
+    pub(crate) v: u32,
+    pub(crate) since: Option<String>,
+    pub(crate) until: Option<String>,
+    pub(crate) frames: Vec<TimelineFrame<'a>>,
+    pub(crate) next_cursor: Option<&'a str>,
+}
+
+/// One document of a timeline. `preview` is how its text begins, on one line.
+#[derive(Serialize)]
+pub(crate) struct TimelineFrame<'a> {
+    pub(crate) frame_id: u64,
+    pub(crate) uri: Option<&'a str>,
+    pub(crate) title: Option<&'a str>,
+    pub(crate) preview: &'a str,
+    pub(crate) timestamp: String,
+    pub(crate) commit: u64,
+    pub(crate) kind: Option<&'a str>,
+    pub(crate) tags: BTreeMap<&'a str, &'a str>,
+    pub(crate) labels: &'a [String],
+}
+
+impl<'a> From<&'a TimelineEntry> for TimelineFrame<'a> {
+    fn from(entry: &'a TimelineEntry) -> Self {
+        Self {
+            frame_id: entry.frame_id.get(),
+            uri: entry.uri.as_deref(),
+            title: entry.title.as_deref(),
+            preview: &entry.preview,
+            timestamp: entry.timestamp.to_string(),
+            commit: entry.commit.get(),
+            kind: entry.kind.as_deref(),
+            tags: tags(&entry.tags),
+            labels: &entry.labels,
         }
     }
 }

@@ -1,0 +1,263 @@
+//! Timelines of a snapshot: its time segments plus one in memory for newer frames.
+//!
+//! A segment of the file is opened anew for each timeline, which reads 64 bytes. The one in memory is
+//! kept by the snapshot's token; it is built from what is known of the frames, not from their
+//! documents, so that a file without a time index yet has its timeline too.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mv2_format::{BoxError, FrameId, IndexFactory, SegmentId, SegmentKind};
+use mv2_store::{OpenOptions, Problem, Snapshot, Store, VerifyReport};
+use mv2_time::{Cursor, Order, Query, Row, Segment, TimeIndex};
+
+use crate::error::{Error, Result};
+use crate::text;
+use crate::timeline::{Timeline, TimelineEntry, TimelineQuery};
+
+/// Segments in memory that are kept, so that a pinned snapshot and the newest one can be asked in turn.
+const KEPT: usize = 4;
+
+/// Checks what the time segments of a file hold. The store has compared their hashes and knows no more.
+pub(crate) fn verify(path: &Path, mut report: VerifyReport) -> Result<VerifyReport> {
+    let snapshot = Store::open_read_only(path, OpenOptions::default())?.snapshot()?;
+    for segment in snapshot.segments(SegmentKind::TIME)? {
+        let offset = segment.bytes.file_offset().0;
+        let (id, frames) = (segment.id, (segment.first_frame, segment.end_frame));
+        let checked = open(segment).and_then(|opened| Ok(opened.verify()?));
+        if let Err(error) = checked {
+            let what = format!("time segment {id}: {error}");
+            report.push(Problem::new(offset, what, Some(frames)));
+        }
+    }
+    Ok(report)
+}
+
+/// Opens a segment of the file and checks that it holds the frames that the file says it covers.
+fn open(stored: mv2_store::Segment) -> Result<Segment, BoxError> {
+    let segment = Segment::open(stored.bytes)?;
+    let held = segment.first_frame()..segment.end_frame();
+    let covered = stored.first_frame..stored.end_frame;
+    let rows = covered.end.get() - covered.start.get();
+    if held != covered || segment.rows() != rows {
+        return Err(format!(
+            "it holds {} rows of frames {} to {} and should cover {} to {}",
+            segment.rows(),
+            held.start,
+            held.end,
+            covered.start,
+            covered.end
+        )
+        .into());
+    }
+    Ok(segment)
+}
+
+/// The builder of time segments, to be registered with the store.
+pub(crate) fn factory() -> Arc<dyn IndexFactory> {
+    Arc::new(TimeIndex::new())
+}
+
+/// What timelines of one handle and its snapshots share.
+pub(crate) struct Temporal {
+    path: PathBuf,
+    /// The most recently used one last.
+    tails: Mutex<Vec<Tail>>,
+}
+
+/// The frames of a snapshot that no time segment covers.
+#[derive(Clone)]
+struct Tail {
+    token: [u8; 16],
+    start: FrameId,
+    /// `None` if there are none.
+    segment: Option<Arc<Segment>>,
+}
+
+impl Temporal {
+    /// For the memory file at a path, which errors name.
+    pub(crate) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            tails: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn timeline(&self, snapshot: &Snapshot, query: &TimelineQuery) -> Result<Timeline> {
+        let range = Query {
+            since: query.since,
+            until: query.until,
+            order: match query.reverse {
+                false => Order::NewestFirst,
+                true => Order::OldestFirst,
+            },
+        };
+        // What is wrong with the question is said before the file is looked at.
+        range.check()?;
+        let cursor: Option<Cursor> = query.cursor.as_deref().map(str::parse).transpose()?;
+        let segments = self.segments(snapshot)?;
+        let dead = |id| Ok(!snapshot.is_visible(id)?);
+        let timeline = mv2_time::Timeline::new(
+            segments.iter().map(AsRef::as_ref),
+            snapshot.end_frame(),
+            &dead,
+        );
+        let page = timeline
+            .page(&range, query.limit, cursor.as_ref())
+            .map_err(|error| self.failed(error))?;
+        let frames = page
+            .rows
+            .iter()
+            .map(|row| entry(snapshot, *row, query.preview_chars))
+            .collect::<Result<_>>()?;
+        Ok(Timeline {
+            frames,
+            next_cursor: page.next.map(|cursor| cursor.to_string()),
+        })
+    }
+
+    fn segments(&self, snapshot: &Snapshot) -> Result<Vec<Arc<Segment>>> {
+        let mut start = FrameId::default();
+        let mut segments = Vec::new();
+        for stored in snapshot.segments(SegmentKind::TIME)? {
+            let (id, end) = (stored.id, stored.end_frame);
+            let opened = open(stored).map_err(|error| self.unusable(Some(id), error))?;
+            start = end;
+            segments.push(Arc::new(opened));
+        }
+        segments.extend(self.tail(snapshot, start)?);
+        Ok(segments)
+    }
+
+    fn tail(&self, snapshot: &Snapshot, start: FrameId) -> Result<Option<Arc<Segment>>> {
+        // A panic while the lock was held leaves whole entries behind.
+        let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
+        let token = snapshot.token();
+        let known = |tail: &Tail| tail.token == token && tail.start == start;
+        if let Some(at) = tails.iter().position(known) {
+            let tail = tails.remove(at);
+            tails.push(tail.clone());
+            return Ok(tail.segment);
+        }
+        let rows = snapshot
+            .metas(start..snapshot.end_frame())
+            .map(|meta| meta.map(|meta| (meta.timestamp, meta.id)))
+            .collect::<mv2_store::Result<Vec<_>>>()?;
+        let segment = match rows.is_empty() {
+            true => None,
+            false => {
+                let built = Segment::build(rows).map_err(|error| self.unusable(None, error))?;
+                Some(Arc::new(built))
+            }
+        };
+        if tails.len() == KEPT {
+            tails.remove(0);
+        }
+        tails.push(Tail {
+            token,
+            start,
+            segment: segment.clone(),
+        });
+        Ok(segment)
+    }
+
+    fn failed(&self, error: mv2_time::Error) -> Error {
+        match error {
+            error @ (mv2_time::Error::EmptyRange { .. } | mv2_time::Error::OtherCursor { .. }) => {
+                error.into()
+            }
+            mv2_time::Error::Dead { frame, source } => Error::Unreadable { frame, source },
+            error => self.unusable(None, error),
+        }
+    }
+
+    fn unusable(&self, segment: Option<SegmentId>, error: impl Into<BoxError>) -> Error {
+        Error::Index {
+            path: self.path.clone(),
+            index: "time",
+            segment,
+            source: error.into(),
+        }
+    }
+}
+
+impl fmt::Debug for Temporal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Temporal").finish_non_exhaustive()
+    }
+}
+
+fn entry(snapshot: &Snapshot, row: Row, preview_chars: usize) -> Result<TimelineEntry> {
+    let unreadable = |error: mv2_store::Error| Error::Unreadable {
+        frame: row.frame,
+        source: error.into(),
+    };
+    let (meta, preview) = match preview_chars {
+        // Documents can be large: whoever wants no preview does not pay for reading them.
+        0 => (snapshot.meta(row.frame).map_err(unreadable)?, String::new()),
+        _ => {
+            let frame = snapshot.frame(row.frame).map_err(unreadable)?;
+            let preview = preview(text::without_bom(frame.text()), preview_chars);
+            (frame.meta, preview)
+        }
+    };
+    Ok(TimelineEntry {
+        frame_id: meta.id,
+        uri: meta.uri,
+        title: meta.title,
+        preview,
+        timestamp: meta.timestamp,
+        commit: meta.commit,
+        kind: meta.kind,
+        tags: meta.tags,
+        labels: meta.labels,
+    })
+}
+
+/// The start of a text on one line, with an ellipsis if something is missing. Looks at no more of the
+/// text than it shows, and as much white space as there is.
+fn preview(text: &str, chars: usize) -> String {
+    let mut preview = String::new();
+    let mut left = chars;
+    for word in text.split_whitespace() {
+        let gap = usize::from(!preview.is_empty());
+        let len = word.chars().take(left + 1).count();
+        if gap + len > left {
+            // A word is broken only where nothing else would be shown.
+            if preview.is_empty() {
+                preview.extend(word.chars().take(left.saturating_sub(1)));
+            }
+            preview.push('…');
+            break;
+        }
+        if gap == 1 {
+            preview.push(' ');
+        }
+        preview.push_str(word);
+        left -= gap + len;
+    }
+    preview
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preview_is_the_start_on_one_line() {
+        let cases = [
+            ("", 10, ""),
+            (" \n\t ", 10, ""),
+            ("call Ada", 10, "call Ada"),
+            ("# call\n\n  Ada\ntoday", 10, "# call Ada…"),
+            ("incomprehensibilities", 5, "inco…"),
+            ("東京で会議があります。", 4, "東京で…"),
+            ("ab cd", 5, "ab cd"),
+            ("ab", 1, "…"),
+        ];
+        for (text, chars, expected) in cases {
+            assert_eq!(preview(text, chars), expected, "{text:?}");
+        }
+    }
+}
