@@ -263,6 +263,7 @@ impl Script {
     fn commit(&mut self, message: &str) -> Result<()> {
         let options = CommitOptions {
             message: (!message.is_empty()).then(|| message.to_owned()),
+            ..CommitOptions::default()
         };
         self.store
             .commit(options)?

@@ -207,6 +207,21 @@ impl Memvid {
     pub fn commit_with(&mut self, message: impl Into<String>) -> Result<Option<Commit>> {
         self.commit_options(CommitOptions {
             message: Some(message.into()),
+            ..CommitOptions::default()
+        })
+    }
+
+    /// Like [`commit`](Self::commit), for one of the many batches of an import, with a line for the log if there is one.
+    ///
+    /// The batch is as durable as any and is found at once, but building indexes waits: end the import with
+    /// [`checkpoint`](Self::checkpoint). That writes less and leaves fewer dead bytes than commits one by one.
+    ///
+    /// # Errors
+    /// As for [`commit`](Self::commit).
+    pub fn commit_bulk(&mut self, message: Option<&str>) -> Result<Option<Commit>> {
+        self.commit_options(CommitOptions {
+            message: message.map(str::to_owned),
+            bulk: true,
         })
     }
 

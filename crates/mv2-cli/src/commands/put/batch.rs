@@ -163,6 +163,11 @@ impl<'a> Importer<'a> {
     /// Commits what is left, sums up, and chooses the exit code.
     pub(super) fn finish(mut self) -> anyhow::Result<Exit> {
         self.commit()?;
+        if self.counts.commits > 1 {
+            // What is acknowledged is durable and found already; this builds the index for the searches to come.
+            let _gate = interrupt::gate();
+            self.memory.checkpoint()?;
+        }
         self.progress.finish();
         if self.counts.binary > 0 {
             let documents = human::count(self.counts.binary, "document");
@@ -220,10 +225,7 @@ impl<'a> Importer<'a> {
             });
         }
         let _gate = interrupt::gate();
-        let commit = match self.message {
-            Some(message) => self.memory.commit_with(message)?,
-            None => self.memory.commit()?,
-        };
+        let commit = self.memory.commit_bulk(self.message)?;
         if commit.is_some() {
             interrupt::committed(frames.len());
             self.counts.commits += 1;
