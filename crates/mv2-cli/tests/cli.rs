@@ -1432,3 +1432,30 @@ fn many_processes_put_into_one_file_at_once() {
     dir.mv2(&["verify", "m.mv2", "--deep"]).ok();
     assert_eq!(dir.names(), ["m.mv2"]);
 }
+
+/// Imports let the index lag until their end; puts of single documents must not, or each search would index
+/// them anew.
+#[test]
+fn many_small_puts_are_indexed_in_the_file() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("m.mv2");
+    for id in 0..300 {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_mv2"))
+            .arg("put")
+            .arg(&file)
+            .args(["--title", &format!("note {id}"), "-"])
+            .stdin(std::process::Stdio::from(
+                std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap(),
+            ))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_mv2"))
+        .args(["stats", "--json"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let stats: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(stats["segments"]["lex"], 1, "{stats}");
+}

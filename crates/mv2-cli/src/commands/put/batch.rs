@@ -112,7 +112,7 @@ impl<'a> Importer<'a> {
         self.batch_bytes += document.payload.len();
         self.batch.push(document);
         if self.batch.len() >= self.max_documents || self.batch_bytes >= BATCH_BYTES {
-            self.commit()?;
+            self.commit(true)?;
         }
         Ok(())
     }
@@ -162,7 +162,7 @@ impl<'a> Importer<'a> {
 
     /// Commits what is left, sums up, and chooses the exit code.
     pub(super) fn finish(mut self) -> anyhow::Result<Exit> {
-        self.commit()?;
+        self.commit(false)?;
         if self.counts.commits > 1 {
             // What is acknowledged is durable and found already; this builds the index for the searches to come.
             let _gate = interrupt::gate();
@@ -189,7 +189,8 @@ impl<'a> Importer<'a> {
         })
     }
 
-    fn commit(&mut self) -> anyhow::Result<()> {
+    /// Commits the batch. With `more` others may follow, and building indexes waits for them.
+    fn commit(&mut self, more: bool) -> anyhow::Result<()> {
         if self.batch.is_empty() {
             return Ok(());
         }
@@ -225,7 +226,11 @@ impl<'a> Importer<'a> {
             });
         }
         let _gate = interrupt::gate();
-        let commit = self.memory.commit_bulk(self.message)?;
+        let commit = match (more, self.message) {
+            (true, message) => self.memory.commit_bulk(message)?,
+            (false, Some(message)) => self.memory.commit_with(message)?,
+            (false, None) => self.memory.commit()?,
+        };
         if commit.is_some() {
             interrupt::committed(frames.len());
             self.counts.commits += 1;
