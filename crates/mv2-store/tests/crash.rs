@@ -131,7 +131,13 @@ fn apply(store: &mut Store, step: &Step) -> Result<(), Error> {
         Step::Checkpoint => return store.checkpoint(),
         Step::Optimize => return store.optimize(),
     }
-    store.commit(CommitOptions::default()).map(drop)
+    // A large batch is one of an import, which leaves the index for later.
+    let bulk = matches!(step, Step::Put(documents) if documents.len() >= 10);
+    let options = CommitOptions {
+        bulk,
+        ..CommitOptions::default()
+    };
+    store.commit(options).map(drop)
 }
 
 /// The same on a model: which frames are visible after the step.
