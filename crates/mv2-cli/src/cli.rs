@@ -17,7 +17,8 @@ Examples:
   mv2 search notes.mv2 'who to call'       find it again
   mv2 get notes.mv2 todo/today.md          read a document
   mv2 timeline notes.mv2 --since yesterday see what happened
-  mv2 log notes.mv2                        see what was put when";
+  mv2 log notes.mv2                        see what was put when
+  mv2 backup notes.mv2 copy.mv2            copy it, also while it is written";
 
 /// Long-term memory for AI agents in one .mv2 file.
 #[derive(Parser, Debug)]
@@ -77,6 +78,16 @@ pub(crate) enum Command {
     Stats(StatsArgs),
     /// Check the file
     Verify(VerifyArgs),
+    /// Rebuild each index as one segment, for faster searches
+    Optimize(OptimizeArgs),
+    /// Give back the space of dead bytes; history stays
+    Vacuum(VacuumArgs),
+    /// Make the file small and read-only
+    Seal(SealArgs),
+    /// Make a sealed file writable again
+    Unseal(UnsealArgs),
+    /// Copy the newest commit and its history, also while others write
+    Backup(BackupArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
 }
@@ -301,6 +312,59 @@ pub(crate) struct VerifyArgs {
     /// Read every byte and decode every frame
     #[arg(long)]
     pub(crate) deep: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+The file grows by what is rebuilt. `mv2 vacuum` rebuilds as well and gives the space back.")]
+pub(crate) struct OptimizeArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+The new file takes the place of the old one at once; other processes follow to it. Until then \
+    there has to be space for both. `mv2 stats` says when a vacuum is worth it.")]
+pub(crate) struct VacuumArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// Write a new file and leave the old one as it is
+    ///
+    /// For a file that cannot be replaced because it has another hard link or is mounted on its own. What is
+    /// committed to the old file in the meantime is not in the new one.
+    #[arg(long, value_name = "NEW")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+A sealed file has no log and no dead bytes. Reading and searching work as before; writing fails \
+    until `mv2 unseal`. A file that is sealed stays as it is.")]
+pub(crate) struct SealArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "A file that is not sealed stays as it is.")]
+pub(crate) struct UnsealArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// Size of the write-ahead log, 64K to 64M
+    #[arg(long, value_name = "BYTES", value_parser = byte_size)]
+    pub(crate) wal_bytes: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Every byte that is copied is checked, so that damage does not spread into the copy. No lock is taken.")]
+pub(crate) struct BackupArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// The copy; there must not be a file yet
+    #[arg(value_name = "DST")]
+    pub(crate) destination: PathBuf,
 }
 
 #[derive(Args, Debug)]

@@ -5,7 +5,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::exit::Exit;
@@ -13,6 +13,7 @@ use crate::output::human;
 
 static GATE: Mutex<()> = Mutex::new(());
 static COMMITTED: AtomicU64 = AtomicU64::new(0);
+static REWRITING: AtomicBool = AtomicBool::new(false);
 
 /// Catches Ctrl-C from here on. Where that is not possible, Ctrl-C ends the process at once, which
 /// leaves the file as sound.
@@ -20,6 +21,9 @@ pub(crate) fn install() {
     let _ = ctrlc::set_handler(|| {
         let _gate = gate();
         let message = match COMMITTED.load(Ordering::Relaxed) {
+            0 if REWRITING.load(Ordering::Relaxed) => {
+                "interrupted; the memory holds what it held before".to_owned()
+            }
             0 => "interrupted; nothing was changed".to_owned(),
             documents => {
                 let documents = human::count(documents, "document");
@@ -36,6 +40,12 @@ pub(crate) fn install() {
 /// Held from the start of a commit until it is acknowledged; Ctrl-C waits for it.
 pub(crate) fn gate() -> MutexGuard<'static, ()> {
     GATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From here on the file or its indexes are written anew. That changes nothing that the memory holds, but Ctrl-C may
+/// come just after the new one took the old one's place.
+pub(crate) fn rewriting() {
+    REWRITING.store(true, Ordering::Relaxed);
 }
 
 /// Counts documents of a finished commit, for the message.

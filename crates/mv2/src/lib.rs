@@ -29,6 +29,7 @@
 //! | [`PutOptions`], [`PutOutcome`] | what is known of a document besides its bytes, and what a put did |
 //! | [`SearchRequest`], [`SearchResponse`] | a question and its answer |
 //! | [`TimelineQuery`], [`Timeline`] | what happened when |
+//! | [`Stats`], [`Rewritten`] | figures of the file, and what a vacuum or a seal made of it |
 //! | [`text`], [`time`] | what counts as text; how a time is written |
 //! | [`format`](mod@format), [`store`], `lex` | the crates below, under short names |
 //!
@@ -50,6 +51,7 @@ mod lexical;
 mod memory;
 mod options;
 mod put;
+mod rewrite;
 mod search;
 mod snapshot;
 mod stats;
@@ -72,6 +74,7 @@ pub use mv2_store::{
 pub use mv2_time::{Cursor as TimelineCursor, When};
 pub use options::OpenOptions;
 pub use put::{PutOptions, PutOptionsBuilder, PutOutcome};
+pub use rewrite::Rewritten;
 pub use search::{
     Mode, SearchHit, SearchRequest, SearchRequestBuilder, SearchResponse, SideRank, TotalRelation,
 };

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mv2_format::{Frame, FrameId, FrameMeta};
-use mv2_store::{Changes, Commit, CommitOptions, PutStatus, Store, VerifyReport};
+use mv2_store::{Changes, Commit, CommitOptions, CreateOptions, PutStatus, Store, VerifyReport};
 
 use crate::error::{Error, Result};
 use crate::options::OpenOptions;
 use crate::put::{PutOptions, PutOutcome};
+use crate::rewrite::Rewritten;
 use crate::search::{SearchRequest, SearchResponse};
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
@@ -38,6 +39,8 @@ use crate::timeline::{Timeline, TimelineQuery};
 /// ```
 pub struct Memvid {
     store: Store,
+    /// How a log is made where there is none: by `unseal`.
+    create: CreateOptions,
     /// Frames that this handle put since it took the lock.
     pending: Option<Range<FrameId>>,
     temporal: Arc<Temporal>,
@@ -86,12 +89,13 @@ impl Memvid {
         OpenOptions::new()
     }
 
-    pub(crate) fn from_store(store: Store) -> Self {
+    pub(crate) fn from_store(store: Store, create: CreateOptions) -> Self {
         Self {
             #[cfg(feature = "lex")]
             lexical: Arc::new(crate::lexical::Lexical::new(store.path())),
             temporal: Arc::new(Temporal::new(store.path())),
             store,
+            create,
             pending: None,
         }
     }
@@ -262,10 +266,140 @@ impl Memvid {
 
     /// Rebuilds each index as one segment, which makes searches a little faster.
     ///
+    /// The file grows by what is rebuilt; [`vacuum`](Self::vacuum) rebuilds as well and gives the space back.
+    ///
     /// # Errors
-    /// As for [`commit`](Self::commit).
+    /// `sealed`, `locked`, `read_only`, `disk_full`, `io`, ...: the memory is as it was then.
     pub fn optimize(&mut self) -> Result<()> {
         Ok(self.store.optimize()?)
+    }
+}
+
+/// Rewrite
+///
+/// Each of these writes a whole file: the newest commit with its history, in which frames, commits and the ranking
+/// of searches are what they were. A crash leaves the old file or the new one. A new file that takes the place of
+/// the old one does so at once: snapshots go on with the old one, handles of any process follow to the new one.
+impl Memvid {
+    /// Writes the file anew without dead bytes, with one segment for each index. History stays.
+    ///
+    /// Needs free space for the new file beside the old one. [`Stats::vacuum_pays`] tells when it is worth it.
+    ///
+    /// # Errors
+    /// `cannot_replace` if the file has another hard link or is mounted on its own: then
+    /// [`vacuum_to`](Self::vacuum_to) helps. `in_transaction`, `locked`, `read_only`, `corrupt`, `disk_full`, ...: the
+    /// file is as it was then.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("notes.mv2");
+    /// use mv2::{Memvid, PutOptions};
+    ///
+    /// let mut mem = Memvid::create(&path)?;
+    /// for version in 0..50 {
+    ///     let options = PutOptions::builder().uri("todo.md").build();
+    ///     mem.put_bytes_with_options(format!("version {version}").as_bytes(), options)?;
+    ///     mem.commit()?;
+    ///     mem.checkpoint()?;
+    /// }
+    /// let file = mem.vacuum()?;
+    /// assert!(file.bytes_after < file.bytes_before);
+    /// assert_eq!(mem.stats()?.commit_count, 50);
+    /// # Ok::<(), mv2::Error>(())
+    /// ```
+    pub fn vacuum(&mut self) -> Result<Rewritten> {
+        Ok(self.store.vacuum()?.into())
+    }
+
+    /// Like [`vacuum`](Self::vacuum), into a new file; this one stays as it is. Takes no lock, so that a handle for
+    /// reading can do it. The copy of a sealed file can be written.
+    ///
+    /// # Errors
+    /// `already_exists` if there is something at the path; `corrupt`, `disk_full`, `io`, ...: there is no new file then.
+    pub fn vacuum_to(&self, path: impl AsRef<Path>) -> Result<()> {
+        Ok(self.store.vacuum_to(path.as_ref())?)
+    }
+
+    /// Copies the newest commit, its history included, into a new file, also while another process writes. Takes no
+    /// lock, so that a handle for reading can do it. An open batch is not part of it, and the copy of a sealed file can
+    /// be written.
+    ///
+    /// Every byte that is copied is checked, so that damage does not spread into the copy.
+    ///
+    /// # Errors
+    /// As for [`vacuum_to`](Self::vacuum_to).
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("notes.mv2");
+    /// # let copy = dir.path().join("copy.mv2");
+    /// use mv2::Memvid;
+    ///
+    /// let mut mem = Memvid::create(&path)?;
+    /// let id = mem.put_bytes(b"remember the milk")?;
+    /// mem.commit()?;
+    /// mem.backup(&copy)?;
+    /// assert_eq!(Memvid::open_read_only(&copy)?.frame_text_by_id(id)?, "remember the milk");
+    /// assert_eq!(mem.backup(&copy).unwrap_err().kind(), "already_exists");
+    /// # Ok::<(), mv2::Error>(())
+    /// ```
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<()> {
+        Ok(self.store.backup(path.as_ref())?)
+    }
+
+    /// Writes the file anew as densely as possible and without a log: it is read-only until [`unseal`](Self::unseal),
+    /// and writes fail with `sealed`. Searches and all other reads work. A file that is sealed stays as it is.
+    ///
+    /// # Errors
+    /// As for [`vacuum`](Self::vacuum).
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("notes.mv2");
+    /// use mv2::Memvid;
+    ///
+    /// let mut mem = Memvid::create(&path)?;
+    /// let id = mem.put_bytes(b"remember the milk")?;
+    /// mem.commit()?;
+    /// mem.seal()?;
+    /// assert_eq!(mem.frame_text_by_id(id)?, "remember the milk");
+    /// assert_eq!(mem.put_bytes(b"and eggs").unwrap_err().kind(), "sealed");
+    /// mem.unseal()?;
+    /// mem.put_bytes(b"and eggs")?;
+    /// # Ok::<(), mv2::Error>(())
+    /// ```
+    pub fn seal(&mut self) -> Result<Rewritten> {
+        if self.is_sealed()? {
+            return self.unchanged();
+        }
+        Ok(self.store.seal()?.into())
+    }
+
+    /// Gives a sealed file a log again, so that it can be written; its size is that of
+    /// [`OpenOptions::wal_bytes`]. A file that is not sealed stays as it is.
+    ///
+    /// # Errors
+    /// As for [`vacuum`](Self::vacuum).
+    pub fn unseal(&mut self) -> Result<Rewritten> {
+        if !self.is_sealed()? {
+            return self.unchanged();
+        }
+        Ok(self.store.unseal(&self.create)?.into())
+    }
+
+    /// Whether the file is sealed now, by whichever process.
+    ///
+    /// # Errors
+    /// As for [`snapshot`](Self::snapshot).
+    pub fn is_sealed(&self) -> Result<bool> {
+        // Looks at the path: another process may have put another file there.
+        self.store.snapshot()?;
+        Ok(self.store.is_sealed())
+    }
+
+    fn unchanged(&self) -> Result<Rewritten> {
+        let bytes = self.stats()?.size_bytes;
+        Ok((bytes, bytes).into())
     }
 }
 

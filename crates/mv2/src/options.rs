@@ -44,7 +44,7 @@ impl OpenOptions {
         self
     }
 
-    /// Bytes of the write-ahead log of a file that is made, 64 KiB to 64 MiB.
+    /// Bytes of the write-ahead log of a file that is made or [unsealed](Memvid::unseal), 64 KiB to 64 MiB.
     pub fn wal_bytes(mut self, bytes: u64) -> Self {
         self.create.wal_bytes = bytes;
         self
@@ -71,7 +71,7 @@ impl OpenOptions {
     /// `already_exists` if there is something at the path.
     pub fn create(&self, path: impl AsRef<Path>) -> Result<Memvid> {
         let store = Store::create(path.as_ref(), &self.create, self.store_options())?;
-        Ok(Memvid::from_store(store))
+        Ok(Memvid::from_store(store, self.create.clone()))
     }
 
     /// Opens a file for reading and writing.
@@ -80,7 +80,7 @@ impl OpenOptions {
     /// `not_found`, `not_a_file`, `not_mv2`, `memvid2`, `unsupported_version`, `corrupt`, ...
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Memvid> {
         let store = Store::open(path.as_ref(), self.store_options())?;
-        Ok(Memvid::from_store(store))
+        Ok(Memvid::from_store(store, self.create.clone()))
     }
 
     /// Opens a file for reading. Writes on the handle fail with `read_only`.
@@ -89,7 +89,7 @@ impl OpenOptions {
     /// As for [`open`](Self::open).
     pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<Memvid> {
         let store = Store::open_read_only(path.as_ref(), self.store_options())?;
-        Ok(Memvid::from_store(store))
+        Ok(Memvid::from_store(store, self.create.clone()))
     }
 
     /// Opens a file for reading and writing, and makes it if there is none. Of two processes that

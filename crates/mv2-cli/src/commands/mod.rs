@@ -1,15 +1,20 @@
 //! One module for each command, and what they share.
 
+mod backup;
 mod completions;
 mod create;
 mod delete;
 mod get;
 mod log;
+mod optimize;
 mod put;
+mod seal;
 mod search;
 mod stats;
 mod timeline;
+mod unseal;
 mod update;
+mod vacuum;
 mod verify;
 
 use std::fs::File;
@@ -22,7 +27,9 @@ use mv2::{FrameId, OpenOptions, PutOptions};
 
 use crate::cli::{Cli, Command, DocumentArgs, Global};
 use crate::exit::{Exit, Failure};
+use crate::interrupt;
 use crate::output::Output;
+use crate::output::progress::Spinner;
 
 pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
     let global = &cli.global;
@@ -37,6 +44,11 @@ pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
         Command::Log(args) => log::run(args, global, output),
         Command::Stats(args) => stats::run(args, global, output),
         Command::Verify(args) => verify::run(args, output),
+        Command::Optimize(args) => optimize::run(args, global, output),
+        Command::Vacuum(args) => vacuum::run(args, global, output),
+        Command::Seal(args) => seal::run(args, global, output),
+        Command::Unseal(args) => unseal::run(args, global, output),
+        Command::Backup(args) => backup::run(args, global, output),
         Command::Completions(args) => completions::run(args, output),
     }
 }
@@ -44,6 +56,17 @@ pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
 /// How each command opens a memory.
 fn open_options(global: &Global) -> OpenOptions {
     OpenOptions::new().lock_wait(global.lock_wait)
+}
+
+/// Runs what may take long and is all or nothing: with a sign of life, and Ctrl-C may end it at any moment.
+fn whole_file<T>(
+    doing: &'static str,
+    output: &Output,
+    run: impl FnOnce() -> mv2::Result<T>,
+) -> mv2::Result<T> {
+    interrupt::rewriting();
+    let _spinner = Spinner::new(output.draws_progress(), doing);
+    run()
 }
 
 /// How a document is named on the command line.

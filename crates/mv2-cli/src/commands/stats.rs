@@ -22,6 +22,8 @@ pub(super) fn run(args: &StatsArgs, global: &Global, output: &mut Output) -> any
             wal_used_bytes: stats.wal_used_bytes,
             tail_frames: stats.tail_frame_count,
             segments: &stats.segments,
+            sealed: stats.sealed,
+            advice: stats.vacuum_pays().then_some("vacuum"),
         })?;
         return Ok(Exit::Done);
     }
@@ -51,12 +53,16 @@ pub(super) fn run(args: &StatsArgs, global: &Global, output: &mut Output) -> any
         ),
         (
             "log",
-            format!(
-                "{} of {}, {}",
-                human::bytes(stats.wal_used_bytes),
-                human::bytes(stats.wal_bytes),
-                human::count(stats.tail_frame_count, "frame")
-            ),
+            if stats.sealed {
+                "none: the file is sealed".to_owned()
+            } else {
+                format!(
+                    "{} of {}, {}",
+                    human::bytes(stats.wal_used_bytes),
+                    human::bytes(stats.wal_bytes),
+                    human::count(stats.tail_frame_count, "frame")
+                )
+            },
         ),
         (
             "segments",
@@ -69,6 +75,15 @@ pub(super) fn run(args: &StatsArgs, global: &Global, output: &mut Output) -> any
     ];
     for (name, value) in rows {
         output.line(format_args!("{name:<10} {value}"))?;
+    }
+    if stats.vacuum_pays() {
+        // After the figures that it is about, where both streams go to one terminal.
+        output.flush()?;
+        output.message(format_args!(
+            "note: vacuum would free {}: mv2 vacuum {}",
+            human::bytes(stats.dead_bytes),
+            args.file.display()
+        ));
     }
     Ok(Exit::Done)
 }

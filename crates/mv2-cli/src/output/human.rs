@@ -1,5 +1,6 @@
 //! Text for people: cleaned, cut and wrapped by the columns that it takes on a screen.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -107,6 +108,16 @@ pub(crate) fn bytes(count: u64) -> String {
         unit += 1;
     }
     format!("{value:.1} {}", UNITS[unit])
+}
+
+/// What became of a file's length.
+pub(crate) fn change(before: u64, after: u64) -> String {
+    let difference = match after.cmp(&before) {
+        Ordering::Less => format!("{} saved", bytes(before - after)),
+        Ordering::Equal => "nothing saved".to_owned(),
+        Ordering::Greater => format!("{} more", bytes(after - before)),
+    };
+    format!("{} to {}, {difference}", bytes(before), bytes(after))
 }
 
 /// `1 document`, `2 documents`.
@@ -220,5 +231,15 @@ mod tests {
         assert_eq!(bytes(1), "1 byte");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(u64::MAX), "16384.0 PiB");
+    }
+
+    #[test]
+    fn a_change_of_length_says_what_it_brought() {
+        assert_eq!(
+            change(3 << 20, 1 << 20),
+            "3.0 MiB to 1.0 MiB, 2.0 MiB saved"
+        );
+        assert_eq!(change(5, 5), "5 bytes to 5 bytes, nothing saved");
+        assert_eq!(change(1024, 2048), "1.0 KiB to 2.0 KiB, 1.0 KiB more");
     }
 }

@@ -294,7 +294,8 @@ pub(crate) struct Superseded {
     pub(crate) by: u64,
 }
 
-/// `mv2 stats`. `frames` are the visible ones.
+/// `mv2 stats`. `frames` are the visible ones. `advice` names a command that is worth running: `vacuum` if more
+/// than 1 MiB is dead and more than half of what is in use without the log.
 #[derive(Serialize)]
 pub(crate) struct Stats<'a> {
     pub(crate) v: u32,
@@ -309,6 +310,40 @@ pub(crate) struct Stats<'a> {
     pub(crate) wal_used_bytes: u64,
     pub(crate) tail_frames: u64,
     pub(crate) segments: &'a BTreeMap<String, u64>,
+    pub(crate) sealed: bool,
+    pub(crate) advice: Option<&'static str>,
+}
+
+/// `mv2 optimize`. `segments` are all those that are live, of any kind.
+#[derive(Serialize)]
+pub(crate) struct Optimized<'a> {
+    pub(crate) v: u32,
+    pub(crate) path: &'a str,
+    pub(crate) bytes_before: u64,
+    pub(crate) bytes_after: u64,
+    pub(crate) segments_before: u64,
+    pub(crate) segments_after: u64,
+}
+
+/// `mv2 vacuum`, `mv2 seal` and `mv2 unseal`. `path` is the file that was written, `bytes_before` the length of the
+/// memory file before and `bytes_after` that of the file at `path`. Both are the same if there was nothing to do.
+#[derive(Serialize)]
+pub(crate) struct Rewritten<'a> {
+    pub(crate) v: u32,
+    pub(crate) path: &'a str,
+    pub(crate) bytes_before: u64,
+    pub(crate) bytes_after: u64,
+}
+
+/// `mv2 backup`. `path` is the copy, `commit` the newest commit in it; the lengths are those of the memory file and of
+/// the copy.
+#[derive(Serialize)]
+pub(crate) struct Backup<'a> {
+    pub(crate) v: u32,
+    pub(crate) path: &'a str,
+    pub(crate) commit: u64,
+    pub(crate) bytes_before: u64,
+    pub(crate) bytes_after: u64,
 }
 
 /// `mv2 verify`.

@@ -1,8 +1,13 @@
-//! Progress of an import, drawn on standard error while that is a terminal.
+//! Progress of imports and rewrites, drawn on standard error while that is a terminal.
+
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::human;
+
+/// How often a spinner turns.
+const TICK: Duration = Duration::from_millis(120);
 
 /// A bar over the bytes to read, with the number of documents beside it.
 pub(crate) struct Progress {
@@ -41,6 +46,29 @@ impl Progress {
     /// Takes the bar off the screen.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// A sign of life for what has no measurable progress, until it is dropped.
+pub(crate) struct Spinner(ProgressBar);
+
+impl Spinner {
+    /// A spinner beside a word for what is done, if it may be drawn.
+    pub(crate) fn new(draw: bool, doing: &'static str) -> Self {
+        if !draw {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::new_spinner()
+            .with_style(style("{spinner} {msg}, {elapsed}"))
+            .with_message(doing);
+        bar.enable_steady_tick(TICK);
+        Self(bar)
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 
