@@ -5,7 +5,8 @@
 //!
 //! | module | what belongs there |
 //! |---|---|
-//! | [`store`] | opening, transactions, and what a commit writes |
+//! | [`store`] | opening, reading, transactions |
+//! | `commit` | what a commit writes |
 //! | `transaction` | what a writer has changed and not committed |
 //! | [`snapshot`] | reading a commit |
 //! | `state` | a commit in memory: segments and the log's tail |
@@ -18,6 +19,7 @@
 //! | `lock` | waiting for the write lock |
 
 mod checkpoint;
+mod commit;
 mod compact;
 pub mod error;
 mod file;

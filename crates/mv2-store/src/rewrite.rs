@@ -14,26 +14,139 @@ use mv2_format::segment::PAGE_BYTES;
 use crate::checkpoint::{self, Compaction};
 use crate::error::{Error, Result};
 use crate::file::{MemoryFile, open_error};
+use crate::recovery;
 use crate::state::State;
 use crate::storage::{Fill, Storage, Volume};
+use crate::store::{Store, wal_len};
+use crate::types::CreateOptions;
+
+impl Store {
+    /// Writes the file anew without dead bytes; history stays. Returns its length in bytes before and after.
+    ///
+    /// The new file takes the place of the old one at once. Who reads the old one keeps it; handles follow to the new one.
+    ///
+    /// # Errors
+    /// [`Error::CannotReplace`] if the file has another hard link or cannot be replaced where it is: then
+    /// [`vacuum_to`](Self::vacuum_to) helps. [`Error::InTransaction`], or what [`begin`](Self::begin) can meet.
+    pub fn vacuum(&mut self) -> Result<(u64, u64)> {
+        let wal_len = self.current().file.header.wal_len;
+        self.rewrite(Compaction::Full, wal_len)
+    }
+
+    /// Like [`vacuum`](Self::vacuum), into a new file; this one stays as it is. Takes no lock.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`], [`Error::Io`] or [`Error::Format`].
+    pub fn vacuum_to(&self, path: &Path) -> Result<()> {
+        self.copy_to(path, Compaction::Full)
+    }
+
+    /// Copies the newest commit's state, history included, into a new file, also while others write. Takes no lock.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`], [`Error::Io`] or [`Error::Format`].
+    pub fn backup(&self, path: &Path) -> Result<()> {
+        let max = self.options.checkpoint.max_segments;
+        self.copy_to(path, Compaction::Tiered(max))
+    }
+
+    /// Writes the file anew as densely as possible and without a log: read-only until [`unseal`](Self::unseal).
+    /// Returns its length in bytes before and after.
+    ///
+    /// # Errors
+    /// As for [`vacuum`](Self::vacuum).
+    pub fn seal(&mut self) -> Result<(u64, u64)> {
+        self.rewrite(Compaction::Densest, 0)
+    }
+
+    /// Gives a sealed file a log, so that it can be written again. Returns its length in bytes before and after.
+    ///
+    /// # Errors
+    /// As for [`vacuum`](Self::vacuum).
+    pub fn unseal(&mut self, create: &CreateOptions) -> Result<(u64, u64)> {
+        let max = self.options.checkpoint.max_segments;
+        self.rewrite(Compaction::Tiered(max), wal_len(create))
+    }
+
+    /// Whether the file is sealed.
+    pub fn is_sealed(&self) -> bool {
+        self.current().file.header.wal_len == 0
+    }
+
+    fn rewrite(&mut self, compaction: Compaction, wal_len: u64) -> Result<(u64, u64)> {
+        if self.in_transaction() {
+            return Err(Error::InTransaction {
+                path: self.path.clone(),
+            });
+        }
+        self.begin_unless_sealed(false)?;
+        let state = self.current();
+        let result = self.rewrite_locked(&state, compaction, wal_len);
+        self.transaction = None;
+        self.release(&state.file);
+        result
+    }
+
+    fn rewrite_locked(
+        &mut self,
+        state: &State,
+        compaction: Compaction,
+        wal_len: u64,
+    ) -> Result<(u64, u64)> {
+        let before = state.file.len()?;
+        let rewrite = Rewrite {
+            state,
+            indexes: &self.options.indexes,
+            compaction,
+            wal_len,
+        };
+        let storage = rewrite.replace(&*self.volume)?;
+        let file = Arc::new(MemoryFile::from_storage(&self.path, storage)?);
+        let next = recovery::load(&file, None)?;
+        self.own_root = Some(next.root.generation);
+        self.own_batch = None;
+        *self.state_guard() = Arc::new(next);
+        // It was locked before it had its name, so that no writer came in between.
+        self.release(&file);
+        Ok((before, file.len()?))
+    }
+
+    fn copy_to(&self, path: &Path, compaction: Compaction) -> Result<()> {
+        if self.transaction.is_none() {
+            self.catch_up()?;
+        }
+        let state = self.current();
+        let wal_len = match state.file.header.wal_len {
+            0 => wal_len(&CreateOptions::default()),
+            len => len,
+        };
+        let rewrite = Rewrite {
+            state: &state,
+            indexes: &self.options.indexes,
+            compaction,
+            wal_len,
+        };
+        rewrite.create(&*self.volume, path).map(drop)
+    }
+}
 
 /// How a file is to be written anew.
-pub(crate) struct Rewrite<'a> {
-    pub(crate) state: &'a State,
-    pub(crate) indexes: &'a [Arc<dyn IndexFactory>],
-    pub(crate) compaction: Compaction,
+struct Rewrite<'a> {
+    state: &'a State,
+    indexes: &'a [Arc<dyn IndexFactory>],
+    compaction: Compaction,
     /// Length of the new file's log in bytes; 0 makes it read-only.
-    pub(crate) wal_len: u64,
+    wal_len: u64,
 }
 
 impl Rewrite<'_> {
     /// Writes to a name that nobody has.
-    pub(crate) fn create(&self, volume: &dyn Volume, path: &Path) -> Result<Arc<dyn Storage>> {
+    fn create(&self, volume: &dyn Volume, path: &Path) -> Result<Arc<dyn Storage>> {
         self.run(path, |fill| volume.create(path, fill))
     }
 
     /// Writes in the place of the state's file. The new file is locked.
-    pub(crate) fn replace(&self, volume: &dyn Volume) -> Result<Arc<dyn Storage>> {
+    fn replace(&self, volume: &dyn Volume) -> Result<Arc<dyn Storage>> {
         let path = &self.state.file.path;
         self.run(path, |fill| volume.replace(path, fill))
     }

@@ -6,13 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mv2_format::header::{Header, Version, WAL_OFFSET};
 use mv2_format::segment::PAGE_BYTES;
-use mv2_format::wal::{BatchPlace, EncodedRecords};
 use mv2_format::{FileOffset, FrameId, Generation};
 
-use crate::checkpoint::{self, Compaction, Failure};
+use crate::checkpoint::{self, Compaction};
 use crate::error::{Error, Result};
 use crate::file::{MemoryFile, open_error};
-use crate::rewrite::Rewrite;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::storage::{FileVolume, Volume};
@@ -42,20 +40,20 @@ use crate::{lock, recovery, verify};
 /// # Ok::<(), mv2_store::Error>(())
 /// ```
 pub struct Store {
-    volume: Arc<dyn Volume>,
-    path: PathBuf,
-    options: OpenOptions,
-    writable: bool,
-    state: Mutex<Arc<State>>,
-    transaction: Option<Transaction>,
+    pub(crate) volume: Arc<dyn Volume>,
+    pub(crate) path: PathBuf,
+    pub(crate) options: OpenOptions,
+    pub(crate) writable: bool,
+    pub(crate) state: Mutex<Arc<State>>,
+    pub(crate) transaction: Option<Transaction>,
     /// Set when a sync failed.
-    poisoned: bool,
+    pub(crate) poisoned: bool,
     /// The batch that this handle wrote and synced last.
-    own_batch: Option<[u8; 16]>,
+    pub(crate) own_batch: Option<[u8; 16]>,
     /// The root page that this handle wrote and synced last.
-    own_root: Option<Generation>,
+    pub(crate) own_root: Option<Generation>,
     /// Whether this handle has looked for what a crashed vacuum left.
-    cleaned_up: bool,
+    pub(crate) cleaned_up: bool,
 }
 
 /// Open
@@ -193,15 +191,15 @@ impl Store {
         Ok(Snapshot::new(self.current(), pending_end))
     }
 
-    fn current(&self) -> Arc<State> {
+    pub(crate) fn current(&self) -> Arc<State> {
         Arc::clone(&self.state_guard())
     }
 
-    fn state_guard(&self) -> MutexGuard<'_, Arc<State>> {
+    pub(crate) fn state_guard(&self) -> MutexGuard<'_, Arc<State>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn catch_up(&self) -> Result<()> {
+    pub(crate) fn catch_up(&self) -> Result<()> {
         let state = self.current();
         if let Some(newer) = recovery::refresh(&*self.volume, &state, self.writable)? {
             *self.state_guard() = Arc::new(newer);
@@ -221,7 +219,7 @@ impl Store {
         self.begin_unless_sealed(true)
     }
 
-    fn begin_unless_sealed(&mut self, unless_sealed: bool) -> Result<()> {
+    pub(crate) fn begin_unless_sealed(&mut self, unless_sealed: bool) -> Result<()> {
         if self.transaction.is_some() {
             return self.check_process();
         }
@@ -414,7 +412,7 @@ impl Store {
         result
     }
 
-    fn check_process(&self) -> Result<()> {
+    pub(crate) fn check_process(&self) -> Result<()> {
         let owner = self.current().file.process;
         if owner == std::process::id() {
             return Ok(());
@@ -425,243 +423,9 @@ impl Store {
         })
     }
 
-    fn release(&self, file: &MemoryFile) {
+    pub(crate) fn release(&self, file: &MemoryFile) {
         // The lock also goes with the handle; there is nothing else to try.
         let _ = file.storage.unlock();
-    }
-}
-
-/// Rewrite
-impl Store {
-    /// Writes the file anew without dead bytes; history stays. Returns its length in bytes before and after.
-    ///
-    /// The new file takes the place of the old one at once. Who reads the old one keeps it; handles follow to the new one.
-    ///
-    /// # Errors
-    /// [`Error::CannotReplace`] if the file has another hard link or cannot be replaced where it is: then
-    /// [`vacuum_to`](Self::vacuum_to) helps. [`Error::InTransaction`], or what [`begin`](Self::begin) can meet.
-    pub fn vacuum(&mut self) -> Result<(u64, u64)> {
-        let wal_len = self.current().file.header.wal_len;
-        self.rewrite(Compaction::Full, wal_len)
-    }
-
-    /// Like [`vacuum`](Self::vacuum), into a new file; this one stays as it is. Takes no lock.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`], [`Error::Io`] or [`Error::Format`].
-    pub fn vacuum_to(&self, path: &Path) -> Result<()> {
-        self.copy_to(path, Compaction::Full)
-    }
-
-    /// Copies the newest commit's state, history included, into a new file, also while others write. Takes no lock.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`], [`Error::Io`] or [`Error::Format`].
-    pub fn backup(&self, path: &Path) -> Result<()> {
-        let max = self.options.checkpoint.max_segments;
-        self.copy_to(path, Compaction::Tiered(max))
-    }
-
-    /// Writes the file anew as densely as possible and without a log: read-only until [`unseal`](Self::unseal).
-    /// Returns its length in bytes before and after.
-    ///
-    /// # Errors
-    /// As for [`vacuum`](Self::vacuum).
-    pub fn seal(&mut self) -> Result<(u64, u64)> {
-        self.rewrite(Compaction::Densest, 0)
-    }
-
-    /// Gives a sealed file a log, so that it can be written again. Returns its length in bytes before and after.
-    ///
-    /// # Errors
-    /// As for [`vacuum`](Self::vacuum).
-    pub fn unseal(&mut self, create: &CreateOptions) -> Result<(u64, u64)> {
-        let max = self.options.checkpoint.max_segments;
-        self.rewrite(Compaction::Tiered(max), wal_len(create))
-    }
-
-    /// Whether the file is sealed.
-    pub fn is_sealed(&self) -> bool {
-        self.current().file.header.wal_len == 0
-    }
-
-    fn rewrite(&mut self, compaction: Compaction, wal_len: u64) -> Result<(u64, u64)> {
-        if self.in_transaction() {
-            return Err(Error::InTransaction {
-                path: self.path.clone(),
-            });
-        }
-        self.begin_unless_sealed(false)?;
-        let state = self.current();
-        let result = self.rewrite_locked(&state, compaction, wal_len);
-        self.transaction = None;
-        self.release(&state.file);
-        result
-    }
-
-    fn rewrite_locked(
-        &mut self,
-        state: &State,
-        compaction: Compaction,
-        wal_len: u64,
-    ) -> Result<(u64, u64)> {
-        let before = state.file.len()?;
-        let rewrite = Rewrite {
-            state,
-            indexes: &self.options.indexes,
-            compaction,
-            wal_len,
-        };
-        let storage = rewrite.replace(&*self.volume)?;
-        let file = Arc::new(MemoryFile::from_storage(&self.path, storage)?);
-        let next = recovery::load(&file, None)?;
-        self.own_root = Some(next.root.generation);
-        self.own_batch = None;
-        *self.state_guard() = Arc::new(next);
-        // It was locked before it had its name, so that no writer came in between.
-        self.release(&file);
-        Ok((before, file.len()?))
-    }
-
-    fn copy_to(&self, path: &Path, compaction: Compaction) -> Result<()> {
-        if self.transaction.is_none() {
-            self.catch_up()?;
-        }
-        let state = self.current();
-        let wal_len = match state.file.header.wal_len {
-            0 => wal_len(&CreateOptions::default()),
-            len => len,
-        };
-        let rewrite = Rewrite {
-            state: &state,
-            indexes: &self.options.indexes,
-            compaction,
-            wal_len,
-        };
-        rewrite.create(&*self.volume, path).map(drop)
-    }
-}
-
-/// Write
-impl Store {
-    /// Writes a transaction to the log, or as a checkpoint if that is due.
-    fn write_commit(
-        &mut self,
-        transaction: &mut Transaction,
-        options: CommitOptions,
-    ) -> Result<State> {
-        let bulk = options.bulk;
-        let batch = transaction.batch(self.options.clock.now(), options.message)?;
-        let state = transaction.state();
-        let policy = self.options.checkpoint;
-        let frames = state.tail.frames.len() + batch.frames.len();
-        let bytes = state.tail.payload_bytes + transaction.payload_bytes();
-        // A batch that is a checkpoint on its own is not encoded for the log at all.
-        let due = frames >= policy.tail_frames || bytes >= policy.tail_bytes;
-        let records = if due && transaction.payload_bytes() >= policy.tail_bytes {
-            None
-        } else {
-            Some(EncodedRecords::new(&batch))
-        };
-        let left = state.file.header.wal_len - state.tail.end;
-        let records = records.filter(|records| records.slot_bytes() <= left);
-        if due || records.is_none() {
-            let compaction = match bulk {
-                true => Compaction::Bulk(policy.max_segments),
-                false => Compaction::Tiered(policy.max_segments),
-            };
-            match self.write_checkpoint(state, Some(batch.clone()), compaction) {
-                // A full disk does not stop a commit that the log has room for.
-                Err(error) if self.poisoned || records.is_none() => return Err(error),
-                Err(_) => {}
-                Ok(next) => return Ok(next),
-            }
-        }
-        match records {
-            Some(records) => self.append(state, batch, &records),
-            None => Err(Error::Poisoned {
-                path: self.path.clone(),
-            }),
-        }
-    }
-
-    /// Appends a batch to the log: one run of writes and one sync.
-    fn append(
-        &mut self,
-        state: &State,
-        batch: mv2_format::wal::Batch,
-        records: &EncodedRecords,
-    ) -> Result<State> {
-        let file = &state.file;
-        let wal = file.header.wal_offset.0;
-        if state.tail.last_batch.is_none() && self.own_root != Some(state.root.generation) {
-            // The root's sync may have failed unseen, and the batch overwrites the log of the root before.
-            self.guard_sync(|| checkpoint::write_root(file, &state.root))?;
-            self.own_root = Some(state.root.generation);
-        }
-        let foreign = state
-            .tail
-            .last_batch
-            .clone()
-            .filter(|_| self.own_batch != Some(state.tail.hash));
-        let (header, bytes) = records.place(&BatchPlace {
-            uuid: file.header.uuid,
-            generation: state.root.generation,
-            offset: state.tail.end,
-            previous: state.tail.hash,
-            rewrote_previous: foreign.is_some(),
-            salt: u64::from_le_bytes(random(&self.path)?),
-        });
-        let at = wal + state.tail.end;
-        let result = self.guard_sync(|| {
-            let mut start = at;
-            let mut run = Vec::new();
-            if let Some(slot) = foreign {
-                // One that was committed by another handle, whose sync may have failed unseen.
-                start = wal + slot.start;
-                run.resize((slot.end - slot.start) as usize, 0);
-                file.read(start, &mut run)?;
-            }
-            run.extend_from_slice(&bytes);
-            file.write(start, &run)?;
-            file.sync()
-        });
-        if let Err(error) = result {
-            // So that nobody takes for committed what may not be on the disk.
-            let _ = file.write(at, &[0; PAGE_BYTES]);
-            return Err(error);
-        }
-        self.own_batch = Some(header.hash);
-        let mut next = state.clone();
-        Arc::make_mut(&mut next.tail).push(batch, header.hash, header.slot_bytes());
-        Ok(next)
-    }
-
-    fn write_checkpoint(
-        &mut self,
-        state: &State,
-        batch: Option<mv2_format::wal::Batch>,
-        compaction: Compaction,
-    ) -> Result<State> {
-        match checkpoint::write(state, batch, &self.options.indexes, compaction) {
-            Ok(next) => {
-                self.own_root = Some(next.root.generation);
-                self.own_batch = None;
-                Ok(next)
-            }
-            Err(Failure::Clean(error)) => Err(error),
-            Err(Failure::Unknown(error)) => {
-                self.poisoned = true;
-                Err(error)
-            }
-        }
-    }
-
-    /// Runs writes that end in a sync; a failure poisons the store.
-    fn guard_sync(&mut self, run: impl FnOnce() -> Result<()>) -> Result<()> {
-        let result = run();
-        self.poisoned |= result.is_err();
-        result
     }
 }
 
@@ -682,14 +446,14 @@ impl fmt::Debug for Store {
 }
 
 /// Length of a new log: whole pages within the format's limits.
-fn wal_len(create: &CreateOptions) -> u64 {
+pub(crate) fn wal_len(create: &CreateOptions) -> u64 {
     create
         .wal_bytes
         .clamp(MIN_WAL_BYTES, MAX_WAL_BYTES)
         .next_multiple_of(PAGE_BYTES as u64)
 }
 
-fn random<const N: usize>(path: &Path) -> Result<[u8; N]> {
+pub(crate) fn random<const N: usize>(path: &Path) -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| Error::Io {
         what: "draw random bytes for",
