@@ -4,29 +4,24 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use mv2_format::checksum::hash32;
 use mv2_format::codec::{Density, train_dictionary};
 use mv2_format::commits::{self, CommitRow};
 use mv2_format::data::DataBuilder;
 use mv2_format::root::{Root, RootKind};
-use mv2_format::segment::{PAGE_BYTES, TableBuilder};
-use mv2_format::toc::{SegmentEntry, Toc};
+use mv2_format::segment::PAGE_BYTES;
+use mv2_format::toc::Toc;
 use mv2_format::tombstones::{self, Tombstone};
 use mv2_format::wal::Batch;
-use mv2_format::{
-    CommitId, FileOffset, Frame, FrameId, Generation, IndexFactory, SegmentId, SegmentKind,
-};
+use mv2_format::{CommitId, Frame, FrameId, Generation, IndexFactory, SegmentId, SegmentKind};
 
 use crate::compact::{plan, plan_all};
 use crate::error::{Error, Result};
 use crate::file::MemoryFile;
+use crate::output::{Coverage, Output, seal};
 use crate::state::{Checkpoint, State, Tail};
 
 /// Data segments are not rebuilt beyond this many bytes: copying them gains nothing.
 const DATA_CAP_BYTES: u64 = 64 << 20;
-
-/// A segment that is expected to have this size or more begins at a page, a smaller one at a cache line.
-const LARGE_SEGMENT_BYTES: u64 = 64 << 10;
 
 /// From this much text on zstd is worth its slower writing; what is smaller is rewritten soon.
 const DENSE_BYTES: u64 = 64 << 10;
@@ -40,9 +35,6 @@ const TRAINING_BYTES_PER_BYTE: u64 = 40;
 
 /// Frames that an import lets lag behind an index.
 const BULK_INDEX_FRAMES: u64 = 16 << 10;
-
-/// Bytes that are gathered before they are written.
-const BUFFER_BYTES: usize = 256 << 10;
 
 /// A sample for the training is at most this long.
 const SAMPLE_BYTES: usize = 8 << 10;
@@ -169,25 +161,6 @@ pub(crate) fn empty_file(header: &mv2_format::header::Header) -> Vec<u8> {
     bytes
 }
 
-/// TOC, padding and footer for a page-aligned place in the file.
-fn seal(toc: &Toc, offset: u64) -> (Root, Vec<u8>) {
-    let mut bytes = toc.encode();
-    let toc_len = bytes.len() as u64;
-    let toc_hash = hash32(&bytes);
-    mv2_format::wire::pad_to(&mut bytes, PAGE_BYTES);
-    let root = Root {
-        uuid: toc.uuid,
-        generation: toc.generation,
-        committed_len: offset + bytes.len() as u64 + PAGE_BYTES as u64,
-        toc_offset: FileOffset(offset),
-        toc_len,
-        toc_hash,
-        last_commit: toc.last_commit,
-    };
-    bytes.extend_from_slice(&root.encode(RootKind::Footer));
-    (root, bytes)
-}
-
 /// The state as it will be, with the batch at the end of its tail.
 fn with_batch(state: &State, batch: Option<Batch>) -> State {
     let mut next = state.clone();
@@ -234,12 +207,16 @@ fn build(
     Ok(toc)
 }
 
-/// What a new segment covers.
-struct Coverage {
-    kind: SegmentKind,
-    frames: Range<FrameId>,
-    commits: (CommitId, CommitId),
-    rows: u64,
+/// The groups of a plan: segments that become one, and whether what is new joins them. `segments` has one more size in
+/// the plan than segments if there is something new.
+fn groups<S>(segments: &[S], plan: Vec<Range<usize>>) -> impl Iterator<Item = (&[S], bool)> {
+    plan.into_iter().map(move |group| {
+        let end = group.end.min(segments.len());
+        (
+            &segments[group.start.min(end)..end],
+            group.end > segments.len(),
+        )
+    })
 }
 
 fn build_data(state: &State, out: &mut Output<'_>, compaction: Compaction) -> Result<()> {
@@ -249,9 +226,7 @@ fn build_data(state: &State, out: &mut Output<'_>, compaction: Compaction) -> Re
     if !tail.is_empty() {
         sizes.push(state.tail.payload_bytes);
     }
-    for group in compaction.plan_data(&sizes) {
-        let old = &slots[group.start.min(slots.len())..group.end.min(slots.len())];
-        let with_tail = group.end > slots.len();
+    for (old, with_tail) in groups(slots, compaction.plan_data(&sizes)) {
         let repack = matches!(compaction, Compaction::Densest);
         if let ([slot], false, false) = (old, with_tail, repack) {
             out.keep(&slot.entry)?;
@@ -347,9 +322,7 @@ fn build_commits(state: &State, out: &mut Output<'_>, compaction: Compaction) ->
     if !tail.is_empty() {
         sizes.push(tail.len() as u64);
     }
-    for group in compaction.plan(&sizes, u64::MAX) {
-        let old = &slots[group.start.min(slots.len())..group.end.min(slots.len())];
-        let with_tail = group.end > slots.len();
+    for (old, with_tail) in groups(slots, compaction.plan(&sizes, u64::MAX)) {
         if let ([slot], false) = (old, with_tail) {
             out.keep(&slot.entry)?;
             continue;
@@ -388,9 +361,7 @@ fn build_tombstones(state: &State, out: &mut Output<'_>, compaction: Compaction)
     if !tail.is_empty() {
         sizes.push(tail.len() as u64);
     }
-    for group in compaction.plan(&sizes, u64::MAX) {
-        let old = &slots[group.start.min(slots.len())..group.end.min(slots.len())];
-        let with_tail = group.end > slots.len();
+    for (old, with_tail) in groups(&slots, compaction.plan(&sizes, u64::MAX)) {
         if let ([slot], false) = (old, with_tail) {
             out.keep(&slot.entry)?;
             continue;
@@ -446,9 +417,7 @@ fn build_index(
     if covered < end {
         sizes.push(end.0 - covered.0);
     }
-    for group in compaction.plan(&sizes, u64::from(u32::MAX / 2)) {
-        let old = &slots[group.start.min(slots.len())..group.end.min(slots.len())];
-        let with_new = group.end > slots.len();
+    for (old, with_new) in groups(&slots, compaction.plan(&sizes, u64::from(u32::MAX / 2))) {
         if let ([slot], false) = (old, with_new) {
             out.keep(&slot.entry)?;
             continue;
@@ -493,154 +462,4 @@ fn build_index_body(
         Ok(())
     })?;
     Ok(if sound { builder.finish().ok() } else { None })
-}
-
-/// A segment that is being written.
-struct Open {
-    offset: FileOffset,
-    tables: TableBuilder,
-    hasher: blake3::Hasher,
-}
-
-/// Appends segments behind the committed part of a file.
-struct Output<'a> {
-    file: &'a MemoryFile,
-    /// Where the next byte goes.
-    at: u64,
-    /// Bytes before `at` that are not written yet.
-    buffer: Vec<u8>,
-    next_segment: SegmentId,
-    segments: Vec<SegmentEntry>,
-    /// Where live segments are copied from, if this is another file than theirs.
-    source: Option<&'a MemoryFile>,
-}
-
-impl<'a> Output<'a> {
-    fn new(file: &'a MemoryFile, at: u64, state: &'a State, copy: bool) -> Self {
-        Self {
-            file,
-            at,
-            buffer: Vec::new(),
-            next_segment: state.checkpoint.toc.next_segment,
-            segments: Vec::new(),
-            source: copy.then_some(&*state.file),
-        }
-    }
-
-    /// Takes a live segment over: as it is, or as a copy in another file.
-    fn keep(&mut self, entry: &SegmentEntry) -> Result<()> {
-        let mut entry = entry.clone();
-        if let Some(source) = self.source {
-            self.align(entry.body_len)?;
-            let extent = source
-                .storage
-                .map(entry.offset.0, entry.extent_len() as usize)
-                .map_err(|error| source.io("map", error))?;
-            if hash32(extent.bytes()) != entry.hash {
-                // A copy must not make damage look sound.
-                return Err(source.format(mv2_format::Error::Checksum {
-                    what: "segment",
-                    offset: entry.offset,
-                }));
-            }
-            entry.offset = FileOffset(self.at);
-            for piece in extent.bytes().chunks(BUFFER_BYTES) {
-                self.append(piece)?;
-            }
-        }
-        self.segments.push(entry);
-        Ok(())
-    }
-
-    /// Goes to where a segment with a body of about so many bytes may begin.
-    fn align(&mut self, body_len: u64) -> Result<()> {
-        self.pad(if body_len >= LARGE_SEGMENT_BYTES {
-            PAGE_BYTES as u64
-        } else {
-            64
-        })
-    }
-
-    /// Writes a segment whose body is at hand.
-    fn write(&mut self, body: &[u8], coverage: Coverage) -> Result<()> {
-        let mut segment = self.begin(body.len() as u64)?;
-        self.append_body(&mut segment, body)?;
-        self.end(segment, coverage)
-    }
-
-    /// Begins a segment whose body will have about so many bytes.
-    fn begin(&mut self, expected: u64) -> Result<Open> {
-        self.align(expected)?;
-        Ok(Open {
-            offset: FileOffset(self.at),
-            tables: TableBuilder::default(),
-            hasher: blake3::Hasher::new(),
-        })
-    }
-
-    fn append_body(&mut self, segment: &mut Open, bytes: &[u8]) -> Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        segment.tables.update(bytes);
-        segment.hasher.update(bytes);
-        self.append(bytes)
-    }
-
-    /// Ends a segment with its tables and lists it.
-    fn end(&mut self, mut segment: Open, coverage: Coverage) -> Result<()> {
-        let body_len = self.at - segment.offset.0;
-        let (tables, summary_crc) = segment.tables.finish();
-        segment.hasher.update(&tables);
-        self.append(&tables)?;
-        self.segments.push(SegmentEntry {
-            kind: coverage.kind,
-            optional: coverage.kind >= SegmentKind::LEX,
-            summary_crc,
-            id: self.next_segment,
-            offset: segment.offset,
-            body_len,
-            hash: segment.hasher.finalize().into(),
-            first_frame: coverage.frames.start,
-            end_frame: coverage.frames.end,
-            first_commit: coverage.commits.0,
-            last_commit: coverage.commits.1,
-            rows: coverage.rows,
-        });
-        self.next_segment.0 += 1;
-        Ok(())
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.buffer.extend_from_slice(bytes);
-        self.at += bytes.len() as u64;
-        if self.buffer.len() >= BUFFER_BYTES {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let start = self.at - self.buffer.len() as u64;
-        self.file.write(start, &self.buffer)?;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    fn pad(&mut self, align: u64) -> Result<()> {
-        let padding = self.at.next_multiple_of(align) - self.at;
-        if padding > 0 {
-            self.append(&vec![0; padding as usize])?;
-        }
-        Ok(())
-    }
-
-    /// Writes TOC and footer.
-    fn finish(mut self, toc: &Toc) -> Result<Root> {
-        self.pad(PAGE_BYTES as u64)?;
-        let (root, bytes) = seal(toc, self.at);
-        self.append(&bytes)?;
-        self.flush()?;
-        Ok(root)
-    }
 }

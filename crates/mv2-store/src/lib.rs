@@ -11,7 +11,7 @@
 //! | [`snapshot`] | reading a commit |
 //! | `state` | a commit in memory: segments and the log's tail |
 //! | `recovery` | from bytes to a state, and catching up |
-//! | `checkpoint`, `compact` | folding the log into segments, and which of them to rebuild |
+//! | `checkpoint`, `compact`, `output` | folding the log into segments, which of them to rebuild, and writing them |
 //! | `rewrite` | vacuum, seal, unseal and backup: a state as a whole new file |
 //! | `verify` | checking a file |
 //! | [`storage`] | input and output: real and in memory |
@@ -24,6 +24,7 @@ mod compact;
 pub mod error;
 mod file;
 mod lock;
+mod output;
 mod recovery;
 mod rewrite;
 pub mod snapshot;
