@@ -7,7 +7,8 @@ use crate::codec::{self, Codec, Decompressor};
 use crate::commits::{self, CommitRow};
 use crate::error::{Error, Result};
 use crate::frame::{Frame, FrameMeta};
-use crate::ids::{CommitId, FrameId, Generation, Timestamp};
+use crate::header::{check_page, seal_page};
+use crate::ids::{CommitId, FileOffset, FrameId, Generation, Timestamp};
 use crate::segment::PAGE_BYTES;
 use crate::tombstones::{Tombstone, decode_by, encode_by};
 use crate::wire::{Reader, pad_to, put_str, put_varint};
@@ -18,6 +19,8 @@ const FLAG_REWROTE: u32 = 1;
 
 /// Bytes of a batch's header.
 pub const HEADER_BYTES: usize = 128;
+
+const ANCHOR_MAGIC: &[u8; 4] = b"MVWA";
 
 const RECORD_FRAME: u8 = 1;
 const RECORD_TOMBSTONE: u8 = 2;
@@ -135,6 +138,28 @@ impl EncodedRecords {
         pad_to(&mut out, PAGE_BYTES);
         (header, out)
     }
+}
+
+/// A page that stands in the first slot of the log until the first batch of a generation comes. It is written when the root page
+/// of that generation is known to be durable, so who sees it need not make sure.
+pub fn encode_anchor(uuid: &[u8; 16], generation: Generation) -> Vec<u8> {
+    let mut page = Vec::with_capacity(PAGE_BYTES);
+    page.extend_from_slice(ANCHOR_MAGIC);
+    page.extend_from_slice(&[0; 4]);
+    page.extend_from_slice(uuid);
+    page.extend_from_slice(&generation.0.to_le_bytes());
+    seal_page(page)
+}
+
+/// The generation of an anchor, if these bytes are a sound one of the file with this uuid.
+pub fn decode_anchor(bytes: &[u8], uuid: &[u8; 16]) -> Option<Generation> {
+    check_page(bytes, "anchor", FileOffset(0)).ok()?;
+    let mut reader = Reader::new(bytes, "anchor");
+    reader.magic(ANCHOR_MAGIC).ok()?;
+    reader.reserved(4).ok()?;
+    let named: [u8; 16] = reader.array().ok()?;
+    let generation = Generation(reader.u64().ok()?);
+    (named == *uuid).then_some(generation)
 }
 
 /// Bytes that a batch with so many bytes of records takes in the log.
@@ -533,6 +558,21 @@ mod tests {
             });
             assert!(!sound, "byte {at}");
         }
+    }
+
+    #[test]
+    fn anchors_are_told_from_batches_and_from_others() {
+        let page = encode_anchor(&[1; 16], Generation(4));
+        assert_eq!(decode_anchor(&page, &[1; 16]), Some(Generation(4)));
+        assert_eq!(decode_anchor(&page, &[2; 16]), None);
+        assert!(BatchHeader::decode(&page).is_err());
+        for at in 0..PAGE_BYTES {
+            let mut bad = page.clone();
+            bad[at] ^= 1;
+            assert_eq!(decode_anchor(&bad, &[1; 16]), None, "byte {at}");
+        }
+        let (_, batch) = EncodedRecords::new(&batch()).place(&place());
+        assert_eq!(decode_anchor(&batch, &[1; 16]), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use mv2_format::root::{Root, RootKind};
 use mv2_format::segment::PAGE_BYTES;
 use mv2_format::toc::Toc;
 use mv2_format::tombstones::{self, Tombstone};
-use mv2_format::wal::Batch;
+use mv2_format::wal::{Batch, encode_anchor};
 use mv2_format::{CommitId, Frame, FrameId, Generation, IndexFactory, SegmentId, SegmentKind};
 
 use crate::compact::{plan, plan_all};
@@ -106,6 +106,7 @@ pub(crate) fn write(
         return Err(Failure::Unknown(error));
     }
     write_root(file, &root).map_err(Failure::Unknown)?;
+    write_anchor(file, &root).map_err(Failure::Unknown)?;
     Ok(State {
         file: Arc::clone(file),
         root,
@@ -131,7 +132,9 @@ pub(crate) fn write_elsewhere(
     target.write(
         Root::page_offset(root.generation).0,
         &root.encode(RootKind::Page),
-    )
+    )?;
+    // The file is durable before anybody sees it.
+    write_anchor(target, &root)
 }
 
 /// Writes a root page and syncs.
@@ -141,6 +144,16 @@ pub(crate) fn write_root(file: &MemoryFile, root: &Root) -> Result<()> {
         &root.encode(RootKind::Page),
     )?;
     file.sync()
+}
+
+/// Puts the anchor of a durable root page into the first slot of the log, over the log of the generation before. It tells the
+/// next session that it need not make sure of the root page, and needs no sync: nothing is lost with it.
+fn write_anchor(file: &MemoryFile, root: &Root) -> Result<()> {
+    if file.header.wal_len == 0 {
+        return Ok(());
+    }
+    let anchor = encode_anchor(&root.uuid, root.generation);
+    file.write(file.header.wal_offset.0, &anchor)
 }
 
 /// The bytes of a new file: header, log, and an empty checkpoint.
@@ -155,6 +168,9 @@ pub(crate) fn empty_file(header: &mv2_format::header::Header) -> Vec<u8> {
     let (root, tail) = seal(&toc, start);
     let mut bytes = header.encode();
     bytes.resize(start as usize, 0);
+    // The file is durable before anybody sees it.
+    let log = header.wal_offset.0 as usize;
+    bytes[log..log + PAGE_BYTES].copy_from_slice(&encode_anchor(&root.uuid, root.generation));
     let page = Root::page_offset(root.generation).0 as usize;
     bytes[page..page + PAGE_BYTES].copy_from_slice(&root.encode(RootKind::Page));
     bytes.extend_from_slice(&tail);

@@ -14,6 +14,7 @@ use mv2_format::wal::{Batch, BatchPlace, EncodedRecords};
 
 use crate::checkpoint::{self, Compaction, Failure};
 use crate::error::{Error, Result};
+use crate::recovery;
 use crate::state::State;
 use crate::store::{Store, random};
 use crate::transaction::Transaction;
@@ -65,7 +66,7 @@ impl Store {
     fn append(&mut self, state: &State, batch: Batch, records: &EncodedRecords) -> Result<State> {
         let file = &state.file;
         let wal = file.header.wal_offset.0;
-        if state.tail.last_batch.is_none() && self.own_root != Some(state.root.generation) {
+        if state.tail.last_batch.is_none() && !self.root_is_durable(state)? {
             // The root's sync may have failed unseen, and the batch overwrites the log of the root before.
             self.guard_sync(|| checkpoint::write_root(file, &state.root))?;
             self.own_root = Some(state.root.generation);
@@ -106,6 +107,12 @@ impl Store {
         let mut next = state.clone();
         Arc::make_mut(&mut next.tail).push(batch, header.hash, header.slot_bytes());
         Ok(next)
+    }
+
+    /// Whether this handle has synced the root page, or the anchor says that another one has.
+    fn root_is_durable(&self, state: &State) -> Result<bool> {
+        let generation = Some(state.root.generation);
+        Ok(self.own_root == generation || recovery::read_anchor(&state.file)? == generation)
     }
 
     pub(crate) fn write_checkpoint(

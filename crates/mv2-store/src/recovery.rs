@@ -8,7 +8,7 @@ use mv2_format::checksum::hash32;
 use mv2_format::root::{Root, RootKind};
 use mv2_format::segment::PAGE_BYTES;
 use mv2_format::toc::{MAX_TOC_BYTES, Toc};
-use mv2_format::wal::{Batch, BatchHeader, HEADER_BYTES, decode_records};
+use mv2_format::wal::{Batch, BatchHeader, HEADER_BYTES, decode_anchor, decode_records};
 use mv2_format::{CommitId, FileOffset, Generation};
 
 use crate::error::{Error, Result};
@@ -158,7 +158,7 @@ fn choose_root(file: &MemoryFile, pages: &[RootPage; 2]) -> Result<Option<(Root,
         .max_by_key(|root| root.generation);
     let damaged = pages.iter().any(|page| matches!(page, RootPage::Bad(_)));
     let generation = newest.map_or(Generation(0), |root| root.generation);
-    let ahead = first_batch(file)?.is_some_and(|batch| batch.generation > generation);
+    let ahead = log_generation(file)?.is_some_and(|log| log > generation);
     if ahead && read_roots(file)? != *pages {
         return Ok(None);
     }
@@ -367,9 +367,24 @@ fn find_damage(state: &State) -> Result<Option<(u64, CommitId)>> {
         .map(|header| (offset, header.commit)))
 }
 
-/// The batch in the first slot of the log, of whatever generation.
-fn first_batch(file: &MemoryFile) -> Result<Option<BatchHeader>> {
-    Ok(Window::new(file).batch(0)?.map(|(header, _)| header))
+/// The generation that the first slot of the log belongs to, by a batch or an anchor.
+fn log_generation(file: &MemoryFile) -> Result<Option<Generation>> {
+    match Window::new(file).batch(0)? {
+        Some((header, _)) => Ok(Some(header.generation)),
+        None => read_anchor(file),
+    }
+}
+
+/// The generation of the anchor in the first slot of the log, if there is one.
+pub(crate) fn read_anchor(file: &MemoryFile) -> Result<Option<Generation>> {
+    if file.header.wal_len == 0 {
+        return Ok(None);
+    }
+    let mut page = vec![0; PAGE_BYTES];
+    let at = file.header.wal_offset.0;
+    file.read(at, &mut page)
+        .map_err(|error| truncated(file, error, at + PAGE_BYTES as u64))?;
+    Ok(decode_anchor(&page, &file.header.uuid))
 }
 
 /// Reads the log piece by piece.
