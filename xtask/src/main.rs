@@ -13,6 +13,9 @@
 // What the README's first command runs.
 mod demo;
 
+// How well the memory ranks, on sets given by path.
+mod eval;
+
 // Checks of the tree: arrows between crates, file access, docs, links.
 mod tidy;
 
@@ -37,6 +40,11 @@ Usage: cargo xtask COMMAND
 
 Commands:
   demo                   Make a memory of this repository's docs, search it, show what happens
+  eval [--json] [--pooled] [--parsed] [--runs DIR] FOLDER...
+                         Measure the ranking on retrieval sets (docs.jsonl, queries.jsonl, qrels.tsv,
+                         each also as .gz); --pooled adds conversations all in one memory, --parsed
+                         reads queries with operators and not as words, --runs writes NAME.MODE.run
+                         for other scorers. Build with --release
   ci                     Everything that a change must pass
   tidy [--bless]         Check arrows between crates, file access, docs and links;
                          --bless writes the codecs' hash into docs/format.md
@@ -52,6 +60,13 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match args.as_slice() {
         ["demo"] => demo::run(),
+        ["eval", rest @ ..] => match eval::Options::parse(rest) {
+            Some(options) => eval::run(&options),
+            None => {
+                eprint!("{USAGE}");
+                return ExitCode::from(2);
+            }
+        },
         ["ci"] => ci::run(),
         ["tidy"] => tidy::run(false),
         ["tidy", "--bless"] => tidy::run(true),

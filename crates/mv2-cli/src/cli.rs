@@ -174,6 +174,9 @@ pub(crate) struct SearchArgs {
     /// What to search for; several words may stand without quotes
     #[arg(required = true)]
     pub(crate) query: Vec<String>,
+    /// Take the query as plain words: quotes, signs and the like are no operators
+    #[arg(long)]
+    pub(crate) plain: bool,
     /// How many documents to show at the most
     #[arg(short = 'k', long, value_name = "N", default_value_t = 10, value_parser = top_k)]
     pub(crate) top_k: usize,

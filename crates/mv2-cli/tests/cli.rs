@@ -679,6 +679,26 @@ fn a_search_that_finds_nothing_exits_with_one() {
 }
 
 #[test]
+fn plain_words_have_no_operators() {
+    let dir = notes();
+    let phrase = "\"planning milk\"";
+    dir.mv2(&["search", "m.mv2", phrase]).code(1);
+    let found = dir
+        .mv2(&["search", "m.mv2", "--plain", phrase, "--json"])
+        .ok()
+        .json();
+    assert!(uris(&found).len() > 1);
+    assert_eq!(found["warning"], Value::Null);
+    let question = "who wrote \"planning milk\" and when?";
+    let found = dir
+        .mv2(&["search", "m.mv2", question, "--json"])
+        .ok()
+        .json();
+    assert!(uris(&found).len() > 1);
+    assert!(found["warning"].as_str().unwrap().contains("sentence"));
+}
+
+#[test]
 fn filters_narrow_a_search() {
     let dir = notes();
     let search = |args: &[&str]| {

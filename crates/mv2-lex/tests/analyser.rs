@@ -95,6 +95,31 @@ fn a_word_of_ten_megabytes_is_one_short_term() {
     );
 }
 
+#[test]
+fn stems_are_those_of_snowball_3() {
+    let stem = |word: &str| analyse(word).remove(0).term;
+    for (word, expected) in [
+        ("running", "run"),
+        ("memories", "memori"),
+        ("generously", "generous"),
+        ("added", "add"),
+        ("biologists", "biolog"),
+    ] {
+        assert_eq!(stem(word), expected);
+    }
+    for (one, other) in [
+        ("organization", "organ"),
+        ("university", "universal"),
+        ("international", "internal"),
+        ("emergency", "emerge"),
+        ("evening", "even"),
+        ("paste", "past"),
+        ("laterally", "later"),
+    ] {
+        assert_ne!(stem(one), stem(other), "{one} is no {other}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -159,6 +159,64 @@ fn a_broken_query_says_why_and_a_sound_one_says_nothing() {
 }
 
 #[test]
+fn quotes_and_signs_in_a_sentence_are_punctuation() {
+    let memory = Memory::new(&[
+        "the deep sea",
+        "sea fish",
+        "fish of the deep",
+        "a calm lake, alpha+ beta",
+    ]);
+    let long = format!("\"deep fish\" {}", "and so on ".repeat(11));
+    let cases: &[(&str, &[u64], bool)] = &[
+        ("who saw \"fish of the sea\"?", &[0, 1, 2], true),
+        ("Who saw \"the fish of the sea?\"", &[0, 1, 2], true),
+        ("It is (not) a -sea fish.", &[0, 1, 2], true),
+        ("誰 が 「sea」 \"fish lake\" か？", &[0, 1, 2, 3], true),
+        (&long, &[0, 1, 2], true),
+        // A sentence without operators is words in the first place.
+        ("Who saw the (deep) sea?", &[0, 1, 2], false),
+        // Short, or without the mark of a sentence: the quotes mean what they say.
+        ("\"deep sea\"?", &[0], false),
+        ("who saw \"deep sea\"", &[0], false),
+        ("who saw -deep sea", &[1], false),
+        // Nobody writes these by chance.
+        ("\"deep sea\" AND the great wide open?", &[0], false),
+        ("what fish is there NOT \"deep sea\"?", &[1, 2], false),
+        ("who saw the sea in tag:parity=odd ?", &[1], false),
+        ("tag:parity=odd who saw the \"sea fish\" swim?", &[1], false),
+    ];
+    for (asked, expected, warned) in cases {
+        assert_eq!(memory.find(asked), *expected, "{asked}");
+        let warning = Query::parse(asked).warning;
+        assert_eq!(warning.is_some(), *warned, "{asked}: {warning:?}");
+    }
+    let many = format!("NOT sea {}", "deep ".repeat(40));
+    assert_eq!(memory.find(&many), [2], "a keyword keeps a long query one");
+}
+
+#[test]
+fn what_only_looks_like_an_operator_is_a_word() {
+    let memory = Memory::new(&["sea-fish at 10:30", "title: sea", "note:deep it's"]);
+    for (asked, expected) in [
+        ("sea-lake", &[0, 1][..]),
+        ("title: lake", &[1]),
+        ("tag: fish", &[0]),
+        ("note:deep", &[2]),
+        ("10:30", &[0]),
+        ("it's", &[2]),
+        ("sea — fish", &[0, 1]),
+        ("(sea (fish", &[0, 1]),
+        ("fish) sea(", &[0, 1]),
+        ("sea \"fish", &[0, 1]),
+        ("lake - fish", &[0]),
+        ("lake + fish", &[0]),
+        ("and or not deep", &[2]),
+    ] {
+        assert_eq!(memory.find(asked), expected, "{asked}");
+    }
+}
+
+#[test]
 fn dates_are_handed_on_as_written() {
     let parsed = Query::parse("sea date:[2024-01-01 TO *]");
     assert_eq!(parsed.query.dates(), Some(("2024-01-01", "*")));
@@ -234,7 +292,7 @@ proptest! {
             prop_oneof![
                 Just("("), Just(")"), Just("\""), Just("+"), Just("-"), Just(" "), Just("AND "),
                 Just("OR "), Just("NOT "), Just("sea"), Just("lake "), Just("tag:"), Just("uri:"),
-                Just("title:"), Just("date:["), Just("*"), Just("東京"), Just("the "), Just("a=b"),
+                Just("title:"), Just("date:["), Just("*"), Just("? "), Just("。"), Just("東京"), Just("the "), Just("a=b"),
             ],
             0..24,
         ),

@@ -26,7 +26,9 @@ use mv2_lex::{
 use mv2_store::{OpenOptions, Problem, Snapshot, Store, VerifyReport};
 
 use crate::error::{Error, Result};
-use crate::search::{Mode, SearchHit, SearchRequest, SearchResponse, SideRank, TotalRelation};
+use crate::search::{
+    Mode, SearchHit, SearchRequest, SearchResponse, SideRank, Syntax, TotalRelation,
+};
 use crate::text;
 
 /// Readers that are kept. More than one, so that a pinned snapshot and the newest one can be searched
@@ -82,11 +84,11 @@ impl Lexical {
             let mut cache = self.cache();
             (cache.path.clone(), cache.reader(snapshot)?)
         };
-        let parsed = Query::parse(&request.query);
+        let (query, warning) = read_query(&request);
         let options = search_options(&request);
         let source = SnapshotText(snapshot);
         let results = reader
-            .search(&parsed.query, &options, &source)
+            .search(&query, &options, &source)
             .map_err(|error| unusable(&path, None, error))?;
         let hits = results
             .hits
@@ -95,7 +97,7 @@ impl Lexical {
             .map(|(at, hit)| {
                 let frame = read(snapshot, hit.frame)?;
                 let doc = doc_text(&frame);
-                let snippet = mv2_lex::snippet(&parsed.query, &doc, request.snippet_chars);
+                let snippet = mv2_lex::snippet(&query, &doc, request.snippet_chars);
                 let meta = frame.meta;
                 Ok(SearchHit {
                     rank: at + 1,
@@ -128,7 +130,7 @@ impl Lexical {
             } else {
                 TotalRelation::Gte
             },
-            warning: parsed.warning,
+            warning,
             hits,
         })
     }
@@ -292,6 +294,17 @@ fn consecutive(frames: &[Arc<Frame>], start: usize) -> Vec<Range<usize>> {
         }
     }
     ranges
+}
+
+/// The query of a request, and what was odd about it.
+fn read_query(request: &SearchRequest) -> (Query, Option<String>) {
+    match request.syntax {
+        Syntax::Words => (Query::words(&request.query), None),
+        Syntax::Query => {
+            let parsed = Query::parse(&request.query);
+            (parsed.query, parsed.warning)
+        }
+    }
 }
 
 fn search_options(request: &SearchRequest) -> SearchOptions {

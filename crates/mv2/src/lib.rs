@@ -76,7 +76,8 @@ pub use options::OpenOptions;
 pub use put::{PutOptions, PutOptionsBuilder, PutOutcome};
 pub use rewrite::Rewritten;
 pub use search::{
-    Mode, SearchHit, SearchRequest, SearchRequestBuilder, SearchResponse, SideRank, TotalRelation,
+    Mode, SearchHit, SearchRequest, SearchRequestBuilder, SearchResponse, SideRank, Syntax,
+    TotalRelation,
 };
 pub use snapshot::Snapshot;
 pub use stats::Stats;

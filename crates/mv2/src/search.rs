@@ -7,9 +7,8 @@ use mv2_format::{CommitId, FrameId, Timestamp};
 
 /// What to search for.
 ///
-/// The query is words, `"phrases"`, `+must`, `-not`, `field:value`, `tag:k=v`, `AND`/`OR`/`NOT` and
-/// parentheses. One that cannot be understood as such is searched as plain words, and the response
-/// carries a warning. All filters must hold.
+/// How the query is read is said by [`syntax`](Self::syntax): a language with operators by default,
+/// mere words with [`Syntax::Words`]. All filters must hold.
 ///
 /// ```
 /// use mv2::SearchRequest;
@@ -27,6 +26,8 @@ use mv2_format::{CommitId, FrameId, Timestamp};
 pub struct SearchRequest {
     /// The query.
     pub query: String,
+    /// How the query is read; with operators by default.
+    pub syntax: Syntax,
     /// How many hits to return at the most; 10 by default.
     pub top_k: usize,
     /// How long a snippet may be, in characters; 200 by default.
@@ -45,6 +46,41 @@ pub struct SearchRequest {
     pub count: bool,
 }
 
+/// How the text of a query is read.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("notes.mv2");
+/// use mv2::{Memvid, SearchRequest, Syntax};
+///
+/// let mut mem = Memvid::create(&path)?;
+/// mem.put_bytes(b"Caroline read a novel on becoming oneself")?;
+/// mem.commit()?;
+/// let asked = r#"novel "Becoming Nicole""#;
+/// let found = |syntax| {
+///     let request = SearchRequest::builder(asked).syntax(syntax).build();
+///     mem.search(request).map(|response| response.hits.len())
+/// };
+/// assert_eq!(found(Syntax::Query)?, 0);
+/// assert_eq!(found(Syntax::Words)?, 1);
+/// # Ok::<(), mv2::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Syntax {
+    /// Words, `"phrases"`, `+must`, `-not`, `field:value`, `tag:k=v`, `AND`/`OR`/`NOT` and
+    /// parentheses: for queries that a person or a program writes as such.
+    ///
+    /// What cannot be understood as such, and a sentence whose quotes, signs or parentheses are
+    /// punctuation, is searched as plain words; the response carries a warning then.
+    #[default]
+    Query,
+    /// Plain words, ranked, whatever the text holds: for text as it comes, such as the question of
+    /// an agent's user or a passage that similar ones are sought for. Nothing in it is required or
+    /// excluded. Filters go into the fields of the request.
+    Words,
+}
+
 impl SearchRequest {
     /// Starts from a query and the defaults.
     pub fn builder(query: impl Into<String>) -> SearchRequestBuilder {
@@ -61,6 +97,7 @@ impl Default for SearchRequest {
     fn default() -> Self {
         Self {
             query: String::new(),
+            syntax: Syntax::Query,
             top_k: 10,
             snippet_chars: 200,
             uri: None,
@@ -87,6 +124,12 @@ pub struct SearchRequestBuilder {
 }
 
 impl SearchRequestBuilder {
+    /// Sets [`SearchRequest::syntax`].
+    pub fn syntax(mut self, syntax: Syntax) -> Self {
+        self.request.syntax = syntax;
+        self
+    }
+
     /// Sets [`SearchRequest::top_k`].
     pub fn top_k(mut self, top_k: usize) -> Self {
         self.request.top_k = top_k;

@@ -1,6 +1,6 @@
 //! `mv2 search FILE QUERY`.
 
-use mv2::{SearchHit, SearchRequest, SearchResponse, TotalRelation};
+use mv2::{SearchHit, SearchRequest, SearchResponse, Syntax, TotalRelation};
 
 use crate::cli::{Global, SearchArgs, SearchMode};
 use crate::exit::Exit;
@@ -23,6 +23,10 @@ pub(super) fn run(args: &SearchArgs, global: &Global, output: &mut Output) -> an
     let memory = open_options(global).open_read_only(&args.file)?;
     let response = memory.search(SearchRequest {
         query: args.query.join(" "),
+        syntax: match args.plain {
+            true => Syntax::Words,
+            false => Syntax::Query,
+        },
         top_k: args.top_k,
         snippet_chars: args.snippet_chars,
         uri: args.uri.clone(),

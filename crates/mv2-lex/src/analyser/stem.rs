@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rust_stemmers::{Algorithm, Stemmer};
+use snowball_stemmers_rs::{Algorithm, Stemmer};
 
 use super::fold::was_shortened;
 use super::scan::{Kind, Unit};
@@ -10,7 +10,7 @@ use super::scan::{Kind, Unit};
 /// Entries that the memory holds at most; later words are stemmed each time.
 const MAX_ENTRIES: usize = 1 << 16;
 
-/// Snowball English with a memory.
+/// The English algorithm of Snowball 3.0 with a memory.
 pub(crate) struct StemCache {
     stemmer: Stemmer,
     stems: HashMap<Box<str>, Box<str>>,

@@ -29,6 +29,11 @@ pub const MAX_QUERY_TERMS: usize = 1_024;
 ///
 /// A value with spaces stands in quotes: `tag:"project=deep sea"`. Anything else that looks like
 /// an operator, such as `std::vec`, `c++` or `main()`, is a word.
+///
+/// A text that reads like a sentence is taken as [`words`](Self::words), with a warning, if quotes,
+/// signs and parentheses are all that it has of the syntax: one of at least 4 words that ends in a
+/// full stop, question mark or the like, or one of more than 32 words. `AND`, `OR`, `NOT` or a field
+/// keep it a query.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// Terms that score, in the order of the query, each once.
@@ -145,7 +150,15 @@ impl Query {
         parser::parse(text)
     }
 
-    /// The plain words of a text, without operators: for questions in natural language.
+    /// The plain words of a text, without operators: for text as it comes, such as a question that
+    /// someone asks. Nothing in it is required or excluded.
+    ///
+    /// ```
+    /// use mv2_lex::Query;
+    ///
+    /// assert!(Query::words("\"?!\"").is_empty());
+    /// assert!(!Query::words("-not").is_empty());
+    /// ```
     pub fn words(text: &str) -> Self {
         let mut builder = Builder::default();
         builder.leaf(text, Scope::Text, true);

@@ -6,6 +6,10 @@
 //! operand := "(" list ")" | "\"" text "\"" | field ":" value | word
 //! ```
 //!
+//! A sentence is not a query: where it holds quotes, parentheses or signs, they are most likely
+//! punctuation, and a title in quotes must not become a condition that nothing meets. Operators that
+//! nobody writes by chance (`AND`, `OR`, `NOT`, fields) keep a sentence a query.
+//!
 //! Recursive descent with a bound on depth and clauses: no input can exhaust the stack.
 
 use tantivy::Term;
@@ -17,6 +21,12 @@ use crate::schema;
 const MAX_DEPTH: usize = 32;
 /// Fields that can be asked for by name.
 const FIELDS: [&str; 7] = ["tag", "uri", "label", "kind", "track", "title", "date"];
+/// What a sentence ends with.
+const SENTENCE_MARKS: [char; 7] = ['.', '?', '!', '…', '。', '？', '！'];
+/// A text that ends like a sentence and has at least so many words between spaces is one.
+const SENTENCE_WORDS: usize = 4;
+/// A text of more words than this is prose however it ends.
+const QUERY_WORDS: usize = 32;
 /// Most clauses of a query.
 const MAX_CLAUSES: usize = MAX_QUERY_TERMS;
 
@@ -28,9 +38,18 @@ pub(super) fn parse(text: &str) -> Parsed {
         clauses: 0,
         negations: 0,
         operators: false,
+        deliberate: false,
         builder: Builder::default(),
     };
     match parser.list() {
+        Ok(_) if parser.operators && !parser.deliberate && is_prose(text) => Parsed {
+            query: Query::words(text),
+            warning: Some(
+                "the query reads like a sentence; its quotes, signs and parentheses were taken as \
+                 punctuation"
+                    .to_owned(),
+            ),
+        },
         Ok(group) => parser.finish(group),
         Err(problem) => Parsed {
             query: Query::words(text),
@@ -48,7 +67,17 @@ struct Parser<'t> {
     negations: usize,
     /// Whether anything but plain optional words was seen.
     operators: bool,
+    /// Whether an operator was seen that is no punctuation: a keyword or a field.
+    deliberate: bool,
     builder: Builder,
+}
+
+/// Whether a text is written to be read, not to be searched for.
+fn is_prose(text: &str) -> bool {
+    let words = text.split_whitespace().take(QUERY_WORDS + 1).count();
+    // What closes a quotation may stand behind the mark that ends the sentence.
+    let end = text.trim_end_matches(|c: char| c.is_whitespace() || "\"')]}’”」』）".contains(c));
+    words > QUERY_WORDS || (words >= SENTENCE_WORDS && end.ends_with(SENTENCE_MARKS))
 }
 
 type Problem = String;
@@ -278,6 +307,7 @@ impl Parser<'_> {
             return Ok(None);
         };
         self.at += name.len() + 1;
+        self.deliberate = true;
         if name == "date" {
             let bounds = self.dates();
             self.builder.query.dates.get_or_insert(bounds);
@@ -364,6 +394,7 @@ impl Parser<'_> {
         let found = self.at_keyword(keyword);
         if found {
             self.at += keyword.len();
+            self.deliberate = true;
         }
         found
     }
