@@ -1,7 +1,8 @@
 //! `cargo xtask conformance`: reads the golden files and the damaged ones, or any files by path.
 //!
 //! * A golden file decodes to exactly what the JSON beside it says, and `verify --deep` finds nothing.
-//! * A copy of it takes a new document, a checkpoint and a rebuild of its indexes, and keeps all it had.
+//! * A copy of it, unsealed if need be, takes a new document, a checkpoint and a rebuild of its indexes, and keeps
+//!   all it had.
 //! * A damaged file leads to what `fixtures/corrupt/expected.json` says.
 //! * A golden file with any one byte flipped, or cut anywhere, is refused, or `verify --deep` complains, or it
 //!   decodes to the same content. It never decodes to another one unnoticed. Every 61st byte is tried. The newest
@@ -11,7 +12,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use mv2_store::{CommitOptions, NewFrame, Store};
+use mv2_store::{CommitOptions, CreateOptions, NewFrame, Store};
 use serde_json::Value;
 
 use crate::describe::{describe, differences, queries};
@@ -158,6 +159,9 @@ fn round_trip(file: &Path, temp: &Path, before: &Value) -> Result<Vec<String>> {
     let copy = temp.join(file.file_name().context("a file without name")?);
     std::fs::copy(file, &copy)?;
     let mut store = Store::open(&copy, options())?;
+    if store.is_sealed() {
+        store.unseal(&CreateOptions::default())?;
+    }
     store.put(NewFrame {
         is_text: true,
         payload: "one more, もう一つ".as_bytes().to_vec(),

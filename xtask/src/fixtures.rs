@@ -82,6 +82,21 @@ const GOLDEN: &[Golden] = &[
         script: rebuilt,
         queries: &["note", "rebuilding 2"],
     },
+    Golden {
+        name: "shared",
+        script: shared,
+        queries: &["shared once", "another payload"],
+    },
+    Golden {
+        name: "dense",
+        script: dense,
+        queries: &["\"lamp 77\"", "chapter keeper", "霧"],
+    },
+    Golden {
+        name: "sealed",
+        script: sealed,
+        queries: &["\"lamp 77\"", "lamp 100 out", "霧"],
+    },
 ];
 
 /// English and Japanese, a phrase, a tag, bytes with a search text.
@@ -171,10 +186,13 @@ pub(crate) fn read_cases(list: &Path) -> Result<Vec<Case>> {
     serde_json::from_str(&text).with_context(|| format!("{} is malformed", list.display()))
 }
 
-/// Options that write files as the facade does: with a lexical index.
+/// Options that write files as the facade does: with a lexical index and one of times.
 pub(crate) fn options() -> OpenOptions {
     OpenOptions {
-        indexes: vec![Arc::new(mv2_lex::LexIndex)],
+        indexes: vec![
+            Arc::new(mv2_lex::LexIndex),
+            Arc::new(mv2_time::TimeIndex::new()),
+        ],
         ..OpenOptions::default()
     }
 }
@@ -469,4 +487,74 @@ fn rebuilt(script: &mut Script) -> Result<()> {
     script.delete(first.context("no first note")?)?;
     script.commit("the first note goes")?;
     script.checkpoint()
+}
+
+/// Equal payloads: beside each other in a segment, of frames on both sides of a checkpoint, and
+/// beside each other in the log.
+fn shared(script: &mut Script) -> Result<()> {
+    let payload = "A payload that several documents have is shared: it is stored once.";
+    let other = "Another payload is stored once in the log, with a reference behind it.";
+    script.put(text("shared/0", "First", payload))?;
+    let second = script.put(text("shared/1", "Second", payload))?;
+    script.commit("two documents, one payload")?;
+    script.checkpoint()?;
+
+    script.put(text("shared/2", "Third", payload))?;
+    script.commit("a third one in the next segment")?;
+    script.checkpoint()?;
+
+    script.put(text("shared/3", "Fourth", payload))?;
+    script.put(text("other/0", "First", other))?;
+    script.put(NewFrame {
+        search_text: Some("not what the payload says".to_owned()),
+        metadata: Some(json!({"same": true}).to_string()),
+        ..text("other/1", "Second", other)
+    })?;
+    script.delete(second)?;
+    script.commit("in the log")
+}
+
+/// More text in one checkpoint than a dense segment needs, and more frames than a block of
+/// metadata, of an index's column and of times has.
+fn dense(script: &mut Script) -> Result<()> {
+    for number in 0_i64..150 {
+        script.put(NewFrame {
+            labels: vec![format!("shore-{}", number % 7)],
+            timestamp: Some(Timestamp(START + (number * 37 % 150) * 86_400_000_000)),
+            ..text(
+                &format!("lamp/{number}"),
+                &format!("Lamp {number}"),
+                &format!(
+                    "Lamp {number} is lit at {:02}:{:02}, 霧の日は{}時に。",
+                    number * 7 % 24,
+                    number * 13 % 60,
+                    number * 5 % 12
+                ),
+            )
+        })?;
+    }
+    for chapter in 0..4 {
+        let lines = (0..400).map(|line| {
+            format!(
+                "Chapter {chapter}, line {line}: the keeper counted {} ships.\n",
+                (line * 7919 + chapter * 104_729) % 1_000
+            )
+        });
+        let lines: String = lines.collect();
+        script.put(text(&format!("chapter/{chapter}"), "A chapter", &lines))?;
+    }
+    script.commit("lamps and chapters")?;
+    script.checkpoint()
+}
+
+/// A file without a log, with a frame that is dead.
+fn sealed(script: &mut Script) -> Result<()> {
+    dense(script)?;
+    script.update(
+        FrameId(100),
+        text("lamp/100", "Lamp 100", "Lamp 100 is out."),
+    )?;
+    script.commit("one lamp is out")?;
+    script.store.seal()?;
+    Ok(())
 }

@@ -24,6 +24,9 @@ mod conformance;
 // Makes the golden files and the list of damages.
 mod fixtures;
 
+// Runs the reader that was written from the format page alone.
+mod reader;
+
 // All of the above behind fmt, clippy, test, doc and deny.
 mod ci;
 
@@ -52,6 +55,8 @@ Commands:
   fixtures [--check | --force]
                          Make the golden files that are missing or outdated; --check only compares
                          what would be made, --force makes all of them anew
+  reader                 Compare the Python reader of fixtures/reader with golden and damaged files
+                         and with the mv2 command
   help                   Show this text
 ";
 
@@ -76,6 +81,7 @@ fn main() -> ExitCode {
         ["fixtures"] => fixtures::run(fixtures::Mode::Missing),
         ["fixtures", "--check"] => fixtures::run(fixtures::Mode::Check),
         ["fixtures", "--force"] => fixtures::run(fixtures::Mode::Force),
+        ["reader"] => reader::run(),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
