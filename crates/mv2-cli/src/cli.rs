@@ -201,6 +201,9 @@ pub(crate) struct SearchArgs {
     /// Length of the snippets, in characters
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) snippet_chars: usize,
+    /// Go on behind the page whose `next_cursor` this is (see --json)
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
     /// Count all documents that match, not only enough for the answer
     #[arg(long)]
     pub(crate) count: bool,

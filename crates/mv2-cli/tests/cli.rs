@@ -611,6 +611,7 @@ fn search_finds_english_and_japanese_and_names_its_fields() {
             "took_ms",
             "total",
             "total_relation",
+            "next_cursor",
             "hits",
         ],
     );
@@ -696,6 +697,25 @@ fn plain_words_have_no_operators() {
         .json();
     assert!(uris(&found).len() > 1);
     assert!(found["warning"].as_str().unwrap().contains("sentence"));
+}
+
+#[test]
+fn a_search_goes_on_at_its_cursor() {
+    let dir = notes();
+    let search = |args: &[&str]| {
+        let args = [&["search", "m.mv2", "planning", "--json", "-k", "1"], args].concat();
+        dir.mv2(&args)
+    };
+    let first = search(&[]).ok().json();
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = search(&["--cursor", cursor, "--count"]).ok().json();
+    assert_eq!(second["hits"][0]["rank"], 2);
+    assert_ne!(uris(&first), uris(&second));
+    assert_eq!(second["next_cursor"], Value::Null);
+    for args in [&["--cursor", "zzz"][..], &["--cursor", cursor, "--plain"]] {
+        let run = search(args).code(2);
+        assert_eq!(run.error_kind(), "invalid_cursor");
+    }
 }
 
 #[test]

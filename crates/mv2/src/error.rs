@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mv2_format::{BoxError, FrameId, SegmentId};
+use mv2_format::{BoxError, CommitId, FrameId, SegmentId};
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -58,6 +58,9 @@ pub enum Error {
         /// Which index: `lex`.
         index: &'static str,
     },
+    /// The cursor of a search makes no sense there.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
     /// A range, a cursor or a time in writing makes no sense.
     #[error(transparent)]
     Time(#[from] mv2_time::Error),
@@ -66,6 +69,29 @@ pub enum Error {
     InvalidTime {
         /// The text.
         text: String,
+    },
+}
+
+/// Why the cursor of a search cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CursorError {
+    /// The text is no cursor of a search, or not all of it.
+    #[error("{text:?} is not a search cursor")]
+    NotACursor {
+        /// The text, or how it begins.
+        text: String,
+    },
+    /// It was given for another query or other filters.
+    #[error("the cursor belongs to another query")]
+    OtherQuery,
+    /// Something was committed since, so that the order may have changed.
+    #[error("the cursor belongs to commit {cursor}, and commit {searched} is searched")]
+    OtherCommit {
+        /// The commit of the page before.
+        cursor: CommitId,
+        /// The commit that is searched now.
+        searched: CommitId,
     },
 }
 
@@ -78,6 +104,7 @@ impl Error {
             Self::Index { .. } => "index_unusable",
             Self::Unreadable { .. } => "corrupt",
             Self::NoIndex { .. } => "unsupported",
+            Self::Cursor(_) => "invalid_cursor",
             Self::InvalidTime { .. } => "invalid_time",
             Self::Time(error) => match error {
                 mv2_time::Error::EmptyRange { .. } => "invalid_range",
@@ -112,6 +139,15 @@ impl Error {
                 "every document is still there; `mv2 verify FILE --deep` shows what is damaged"
             }
             Self::Unreadable { .. } => "see what is affected with `mv2 verify FILE --deep`",
+            Self::Cursor(CursorError::NotACursor { .. }) => {
+                "copy `next_cursor` whole, or leave the cursor out to begin at the best hit"
+            }
+            Self::Cursor(CursorError::OtherQuery) => {
+                "repeat the query and filters of the first page, or leave the cursor out"
+            }
+            Self::Cursor(CursorError::OtherCommit { .. }) => {
+                "search again without the cursor; a `Snapshot` keeps its pages while others commit"
+            }
             Self::NoIndex { .. } => "build mv2 with the feature `lex`, which is on by default",
             Self::InvalidTime { .. } => {
                 "write it like 2026-11-25T01:10:03Z, 2026-11-25 or 1795569003"

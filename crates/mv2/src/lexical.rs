@@ -25,6 +25,7 @@ use mv2_lex::{
 };
 use mv2_store::{OpenOptions, Problem, Snapshot, Store, VerifyReport};
 
+use crate::cursor;
 use crate::error::{Error, Result};
 use crate::search::{
     Mode, SearchHit, SearchRequest, SearchResponse, SideRank, Syntax, TotalRelation,
@@ -85,7 +86,12 @@ impl Lexical {
             (cache.path.clone(), cache.reader(snapshot)?)
         };
         let (query, warning) = read_query(&request);
-        let options = search_options(&request);
+        let commit = snapshot.commit_id();
+        let offset = cursor::offset(&request, commit)?;
+        let options = SearchOptions {
+            top_k: offset.saturating_add(request.top_k),
+            ..search_options(&request)
+        };
         let source = SnapshotText(snapshot);
         let results = reader
             .search(&query, &options, &source)
@@ -94,6 +100,7 @@ impl Lexical {
             .hits
             .iter()
             .enumerate()
+            .skip(offset)
             .map(|(at, hit)| {
                 let frame = read(snapshot, hit.frame)?;
                 let doc = doc_text(&frame);
@@ -119,10 +126,14 @@ impl Lexical {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
+        let shown = results.hits.len();
+        let at_end = results.total_is_exact && results.total <= shown as u64;
+        let full = request.top_k > 0 && hits.len() == request.top_k;
+        let next_cursor = (full && !at_end).then(|| cursor::encode(&request, commit, shown));
         Ok(SearchResponse {
             query: request.query,
             mode: Mode::Lex,
-            commit: snapshot.commit_id(),
+            commit,
             took_ms: start.elapsed().as_secs_f64() * 1e3,
             total_hits: results.total,
             total_relation: if results.total_is_exact {
@@ -131,6 +142,7 @@ impl Lexical {
                 TotalRelation::Gte
             },
             warning,
+            next_cursor,
             hits,
         })
     }

@@ -45,6 +45,8 @@
 //! `lex` (default): BM25 search. Without it a memory can be written and read, and the index is
 //! caught up by the next build that has it.
 
+#[cfg(feature = "lex")]
+mod cursor;
 mod error;
 #[cfg(feature = "lex")]
 mod lexical;
@@ -65,7 +67,7 @@ pub use mv2_format as format;
 pub use mv2_lex as lex;
 pub use mv2_store as store;
 
-pub use error::{Error, Result};
+pub use error::{CursorError, Error, Result};
 pub use memory::Memvid;
 pub use mv2_format::{CommitId, Frame, FrameId, FrameMeta, SegmentId, Timestamp};
 pub use mv2_store::{

@@ -42,6 +42,9 @@ pub struct SearchRequest {
     pub tags: Vec<(String, String)>,
     /// Only documents with all of these labels.
     pub labels: Vec<String>,
+    /// Where to go on: the [`next_cursor`](SearchResponse::next_cursor) of the page before. It serves
+    /// the same query and filters at the same commit; `top_k` and what is shown may change.
+    pub cursor: Option<String>,
     /// Whether to count all hits. Otherwise `total_hits` may be a lower bound, which costs less.
     pub count: bool,
 }
@@ -105,6 +108,7 @@ impl Default for SearchRequest {
             track: None,
             tags: Vec::new(),
             labels: Vec::new(),
+            cursor: None,
             count: false,
         }
     }
@@ -172,6 +176,12 @@ impl SearchRequestBuilder {
         self
     }
 
+    /// Sets [`SearchRequest::cursor`].
+    pub fn cursor(mut self, cursor: impl Into<String>) -> Self {
+        self.request.cursor = Some(cursor.into());
+        self
+    }
+
     /// Sets [`SearchRequest::count`].
     pub fn count(mut self, count: bool) -> Self {
         self.request.count = count;
@@ -202,6 +212,9 @@ pub struct SearchResponse {
     pub total_relation: TotalRelation,
     /// What was odd about the query, for a person to read.
     pub warning: Option<String>,
+    /// Where to go on; `None` if nothing follows. The page there may be empty, if `total_relation` is
+    /// not [`TotalRelation::Eq`].
+    pub next_cursor: Option<String>,
     /// The best hits, best first.
     pub hits: Vec<SearchHit>,
 }

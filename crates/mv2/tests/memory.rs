@@ -604,4 +604,49 @@ mod search {
             }
         });
     }
+
+    #[test]
+    fn pages_of_any_size_make_the_whole_list() {
+        let dir = Dir::new();
+        let mut mem = Memvid::create(dir.path()).unwrap();
+        for number in 0..250 {
+            put(&mut mem, &number.to_string(), &text(number));
+        }
+        mem.commit().unwrap();
+        for query in QUERIES {
+            let request = SearchRequest::builder(query).top_k(1_000).count(true);
+            let whole = mem.search(request.build()).unwrap();
+            assert_eq!(whole.next_cursor, None);
+            for size in [1, 7, 100] {
+                let mut hits = Vec::new();
+                let mut cursor = None;
+                loop {
+                    let page = mem
+                        .search(SearchRequest {
+                            query: query.to_owned(),
+                            top_k: size,
+                            cursor,
+                            count: size == 7,
+                            ..SearchRequest::default()
+                        })
+                        .unwrap();
+                    hits.extend(page.hits);
+                    cursor = page.next_cursor;
+                    if cursor.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(hits, whole.hits, "{query}, {size}");
+            }
+        }
+        let first = SearchRequest::builder(QUERIES[0]).top_k(1);
+        let cursor = mem.search(first.build()).unwrap().next_cursor.unwrap();
+        let other = SearchRequest::builder("another").cursor(&cursor).build();
+        let error = mem.search(other).unwrap_err();
+        assert_eq!(error.to_string(), "the cursor belongs to another query");
+        put(&mut mem, "new", "new");
+        mem.commit().unwrap();
+        let later = SearchRequest::builder(QUERIES[0]).cursor(&cursor).build();
+        assert_eq!(mem.search(later).unwrap_err().kind(), "invalid_cursor");
+    }
 }

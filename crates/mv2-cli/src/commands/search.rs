@@ -34,6 +34,7 @@ pub(super) fn run(args: &SearchArgs, global: &Global, output: &mut Output) -> an
         track: args.track.clone(),
         tags: args.tags.clone(),
         labels: args.labels.clone(),
+        cursor: args.cursor.clone(),
         count: args.count,
     })?;
     if output.is_json() {
@@ -73,6 +74,7 @@ fn print_json(
         total: response.total_hits,
         total_relation: response.total_relation.to_string(),
         warning: response.warning.as_deref(),
+        next_cursor: response.next_cursor.as_deref(),
         hits,
     })?;
     Ok(())

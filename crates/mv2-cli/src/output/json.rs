@@ -125,6 +125,7 @@ pub(crate) struct Search<'a> {
     pub(crate) total_relation: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) warning: Option<&'a str>,
+    pub(crate) next_cursor: Option<&'a str>,
     pub(crate) hits: Vec<HitObject<'a>>,
 }
 
