@@ -19,7 +19,7 @@ use mv2_store::{
 use serde_json::{Value, json};
 
 use crate::damage::{self, Case};
-use crate::describe::{describe, differences, queries};
+use crate::describe::{describe, differences, hex, queries};
 use crate::workspace::root;
 
 /// What to do with the files that are there.
@@ -95,7 +95,7 @@ const GOLDEN: &[Golden] = &[
     Golden {
         name: "sealed",
         script: sealed,
-        queries: &["\"lamp 77\"", "lamp 100 out", "霧"],
+        queries: &["title:37", "lamp out"],
     },
 ];
 
@@ -547,14 +547,29 @@ fn dense(script: &mut Script) -> Result<()> {
     script.checkpoint()
 }
 
-/// A file without a log, with a frame that is dead.
+/// A file without a log, with a dictionary, a frame that is dead and one whose carrier is dead.
 fn sealed(script: &mut Script) -> Result<()> {
-    dense(script)?;
+    // What all documents have in common and none has twice is what a dictionary is for.
+    let lines: Vec<String> = noise(128 * 40).chunks(40).map(hex).collect();
+    for (number, choices) in noise(100 * 140).chunks(140).enumerate() {
+        let lines: Vec<&str> = choices
+            .iter()
+            .map(|choice| lines[usize::from(*choice) % lines.len()].as_str())
+            .collect();
+        script.put(text(
+            &format!("lamp/{number}"),
+            &format!("Lamp {number}"),
+            &lines.join("\n"),
+        ))?;
+    }
+    script.commit("many lamps")?;
+    script.put(text("out", "Out", "A lamp is out."))?;
+    script.commit("one is out")?;
     script.update(
         FrameId(100),
-        text("lamp/100", "Lamp 100", "Lamp 100 is out."),
+        text("out/again", "Out again", "A lamp is out."),
     )?;
-    script.commit("one lamp is out")?;
+    script.commit("under another name")?;
     script.store.seal()?;
     Ok(())
 }
