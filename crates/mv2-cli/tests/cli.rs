@@ -1473,6 +1473,26 @@ fn many_processes_put_into_one_file_at_once() {
     assert_eq!(dir.names(), ["m.mv2"]);
 }
 
+/// A document that fills a batch on its own was left out of the index, and each search indexed it anew.
+#[test]
+fn a_large_document_is_indexed_in_the_file() {
+    let home = tempfile::tempdir().unwrap();
+    let (file, text) = (home.path().join("m.mv2"), home.path().join("large.txt"));
+    std::fs::write(&text, "a sentence about pelicans\n".repeat(400_000)).unwrap();
+    let mv2 = |arguments: &[&std::ffi::OsStr]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_mv2"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    mv2(&["put".as_ref(), file.as_ref(), text.as_ref()]);
+    let stats = mv2(&["stats".as_ref(), file.as_ref(), "--json".as_ref()]);
+    let stats: serde_json::Value = serde_json::from_slice(&stats).unwrap();
+    assert_eq!(stats["segments"]["lex"], 1, "{stats}");
+}
+
 /// Imports let the index lag until their end; puts of single documents must not, or each search would index
 /// them anew.
 #[test]

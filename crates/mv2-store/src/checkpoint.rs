@@ -33,8 +33,9 @@ const DICTIONARY_TEXT_BYTES: u64 = 1 << 20;
 const DICTIONARY_BYTES: u64 = 32 << 10;
 const TRAINING_BYTES_PER_BYTE: u64 = 40;
 
-/// Frames that an import lets lag behind an index.
+/// Frames, and bytes of text, that an import lets lag behind an index.
 const BULK_INDEX_FRAMES: u64 = 16 << 10;
+const BULK_INDEX_BYTES: u64 = 32 << 20;
 
 /// A sample for the training is at most this long.
 const SAMPLE_BYTES: usize = 8 << 10;
@@ -423,7 +424,12 @@ fn build_index(
     let covered = state.covered(index.kind());
     let end = match compaction {
         // Readers index what lags behind in memory, so it must stay little.
-        Compaction::Bulk(_) if state.next_frame().0 - covered.0 < BULK_INDEX_FRAMES => covered,
+        Compaction::Bulk(_)
+            if state.next_frame().0 - covered.0 < BULK_INDEX_FRAMES
+                && text_from(state, covered)? < BULK_INDEX_BYTES =>
+        {
+            covered
+        }
         _ => state.next_frame(),
     };
     let mut sizes: Vec<u64> = slots
@@ -463,6 +469,18 @@ fn build_index(
         }
     }
     Ok(())
+}
+
+/// About how many bytes of text the frames from one on hold.
+fn text_from(state: &State, first: FrameId) -> Result<u64> {
+    let mut text = state.tail.payload_bytes;
+    for slot in state.checkpoint.data.iter().rev() {
+        if slot.entry.end_frame <= first {
+            break;
+        }
+        text += state.data(slot)?.stream_len();
+    }
+    Ok(text)
 }
 
 /// The body of an index segment, `None` if the index refuses a frame.

@@ -71,6 +71,8 @@ pub(super) struct Importer<'a> {
     /// memory, not the report.
     unread: bool,
     counts: Counts,
+    /// Whether a batch was committed that leaves the index for later.
+    index_waits: bool,
 }
 
 /// Over the whole import.
@@ -103,6 +105,7 @@ impl<'a> Importer<'a> {
             batch_bytes: 0,
             unread: false,
             counts: Counts::default(),
+            index_waits: false,
         }
     }
 
@@ -113,6 +116,7 @@ impl<'a> Importer<'a> {
         self.batch.push(document);
         if self.batch.len() >= self.max_documents || self.batch_bytes >= BATCH_BYTES {
             self.commit(true)?;
+            self.index_waits = true;
         }
         Ok(())
     }
@@ -163,7 +167,7 @@ impl<'a> Importer<'a> {
     /// Commits what is left, sums up, and chooses the exit code.
     pub(super) fn finish(mut self) -> anyhow::Result<Exit> {
         self.commit(false)?;
-        if self.counts.commits > 1 {
+        if self.index_waits {
             // What is acknowledged is durable and found already; this builds the index for the searches to come.
             let _gate = interrupt::gate();
             self.memory.checkpoint()?;
