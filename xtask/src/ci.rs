@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::workspace::{cargo, must};
-use crate::{conformance, demo, fixtures, reader, tidy};
+use crate::{codegen, conformance, demo, fixtures, reader, tidy};
 
 /// The README's own command for the tests. `tidy` checks that the README has it.
 pub(crate) const TEST_COMMAND: &[&str] = &["test", "--workspace"];
@@ -36,6 +36,7 @@ pub(crate) fn run() -> Result<()> {
                 "warnings",
             ]))
         }),
+        ("codegen", || codegen::run(codegen::Mode::Check)),
         ("doc", || {
             must(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
         }),

@@ -16,6 +16,9 @@ mod demo;
 // How well the memory ranks, on sets given by path.
 mod eval;
 
+// Writes the pages that are made from code, and checks that they still are what it says.
+mod codegen;
+
 // Checks of the tree: arrows between crates, file access, docs, links.
 mod tidy;
 
@@ -49,6 +52,8 @@ Commands:
                          reads queries with operators and not as words, --runs writes NAME.MODE.run
                          for other scorers. Build with --release
   ci                     Everything that a change must pass
+  codegen [--check]      Write docs/cli.md from the command's own definition of its flags; --check only
+                         compares
   tidy [--bless]         Check arrows between crates, file access, docs and links;
                          --bless writes the codecs' hash into docs/format.md
   conformance [FILE...]  Check the golden and the damaged files, or any files by path
@@ -73,6 +78,8 @@ fn main() -> ExitCode {
             }
         },
         ["ci"] => ci::run(),
+        ["codegen"] => codegen::run(codegen::Mode::Write),
+        ["codegen", "--check"] => codegen::run(codegen::Mode::Check),
         ["tidy"] => tidy::run(false),
         ["tidy", "--bless"] => tidy::run(true),
         ["conformance", files @ ..] if !files.iter().any(|file| file.starts_with('-')) => {

@@ -7,10 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use mv2::Timestamp;
 
-const EXIT_CODES: &str = "Exit codes: 0 done or found, 1 nothing found or a check that failed, \
+pub(crate) const EXIT_CODES: &str = "Exit codes: 0 done or found, 1 nothing found or a check that failed, \
     2 wrong usage or an error, 130 interrupted.";
 
-const EXAMPLES: &str = "\
+pub(crate) const EXAMPLES: &str = "\
 Examples:
   mv2 put notes.mv2 notes/                 import a folder
   echo 'call Ada' | mv2 put notes.mv2 -    remember a line
@@ -90,6 +90,9 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
+    /// Print a page that is made from these definitions
+    #[command(hide = true)]
+    Generate(GenerateArgs),
 }
 
 #[derive(Args, Debug)]
@@ -377,6 +380,21 @@ pub(crate) struct BackupArgs {
 pub(crate) struct CompletionsArgs {
     /// The shell
     pub(crate) shell: Shell,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GenerateArgs {
+    /// Which page
+    pub(crate) page: Page,
+}
+
+/// A page about the whole command.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Page {
+    /// The reference, docs/cli.md
+    Markdown,
+    /// The manual page, as roff
+    Man,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

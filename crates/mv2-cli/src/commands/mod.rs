@@ -4,6 +4,7 @@ mod backup;
 mod completions;
 mod create;
 mod delete;
+mod generate;
 mod get;
 mod log;
 mod optimize;
@@ -50,6 +51,7 @@ pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
         Command::Unseal(args) => unseal::run(args, global, output),
         Command::Backup(args) => backup::run(args, global, output),
         Command::Completions(args) => completions::run(args, output),
+        Command::Generate(args) => generate::run(args, output),
     }
 }
 
