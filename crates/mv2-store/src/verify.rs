@@ -153,7 +153,17 @@ impl Check<'_> {
         match entry.kind {
             SegmentKind::DATA => {
                 let segment = DataSegment::open(&bytes).map_err(plain)?;
+                let frames = (segment.first_frame(), segment.end_frame());
+                if frames != (entry.first_frame, entry.end_frame) {
+                    let expected = format!("frames {}..{}", entry.first_frame, entry.end_frame);
+                    let found = format!("{}..{}", frames.0, frames.1);
+                    return Err((
+                        mv2_format::Error::invalid("data segment", expected, found),
+                        None,
+                    ));
+                }
                 if self.deep {
+                    self.carried(&segment);
                     for (frame, error) in segment.verify() {
                         let offset = error.offset().map_or(entry.offset.0, |offset| offset.0);
                         self.problem(offset, error, frame.map(|id| (id, id.next())));
@@ -195,6 +205,32 @@ impl Check<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Payloads that frames of a segment share with older frames, which may stand in other segments.
+    fn carried(&mut self, segment: &DataSegment) {
+        let mut cursor = segment.cursor();
+        for id in (segment.first_frame().0..segment.end_frame().0).map(FrameId) {
+            // What is wrong with the frame itself is found by the segment's own check.
+            let Ok(meta) = cursor.meta(id) else { continue };
+            if meta.payload_frame.is_none() {
+                continue;
+            }
+            let mut hasher = blake3::Hasher::new();
+            let read = self.state.read_payload(id, &mut |piece| {
+                hasher.update(piece);
+            });
+            let problem = match read {
+                Err(error) => Some(error.to_string()),
+                Ok(()) if hasher.finalize().as_bytes()[..16] != meta.content_hash => Some(format!(
+                    "content hash of frame {id} is not that of the payload it shares"
+                )),
+                Ok(()) => None,
+            };
+            if let Some(problem) = problem {
+                self.problem(0, problem, Some((id, id.next())));
+            }
+        }
     }
 
     /// The commit log as a whole: times and watermarks rise, and deaths are as many as it says.
