@@ -17,7 +17,7 @@ use crate::workspace::root;
 const QUESTIONS: &[(&str, &str)] = &[
     ("which crate may depend on which", "docs/architecture.md"),
     ("a torn write when the power fails", "docs/format.md"),
-    ("\"write-ahead log\"", "docs/format.md"),
+    ("\"write-ahead log\"", "docs/glossary.md"),
     (
         "why are decisions recorded",
         "docs/decisions/0001-record-decisions.md",

@@ -27,8 +27,8 @@ const JSON: &[(&str, &str, &str)] = &[
         "search",
         r#"{"v":1,"query","mode","as_of","branch","took_ms","total","total_relation","next_cursor","hits":[{"rank","frame_id","uri","title","text","score","lex":{"rank","score"},"vec","timestamp","commit","kind","tags":{"..."},"labels":[],"matches":[[start,end]]}]}"#,
         "`total` is exact if `total_relation` is `eq`, and a lower bound if it is `gte`. `matches` are byte \
-         ranges of `text`. A query that could not be read as such adds `warning`. `as_of`, `branch` and \
-         `vec` are `null` in this version.",
+         ranges of `text`. A query that could not be read as such adds `warning`. `as_of` and `vec` are \
+         `null` and `branch` is `main` in this version.",
     ),
     (
         "timeline",
