@@ -15,6 +15,7 @@ Examples:
   mv2 put notes.mv2 notes/                 import a folder
   echo 'call Ada' | mv2 put notes.mv2 -    remember a line
   mv2 search notes.mv2 'who to call'       find it again
+  mv2 context notes.mv2 'who to call'      passages for a prompt, with sources
   mv2 get notes.mv2 todo/today.md          read a document
   mv2 timeline notes.mv2 --since yesterday see what happened
   mv2 log notes.mv2                        see what was put when
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Put(PutArgs),
     /// Search the documents
     Search(SearchArgs),
+    /// Print the best passages for a prompt, under a budget of tokens
+    Context(ContextArgs),
     /// List documents in the order of their event times, newest first
     Timeline(TimelineArgs),
     /// Print a document
@@ -220,6 +223,42 @@ pub(crate) struct SearchArgs {
 pub(crate) enum SearchMode {
     /// The words of the documents
     Lex,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Each passage stands below a line that cites it: [1] title (uri, frame 12, 2026-11-25). `mv2 get` finds
+the document by the uri or by the number of the frame. Passages that repeat others are left out.
+
+Tokens are estimated without a model, rather too many than too few.
+Put -- before a query that begins with a dash.")]
+pub(crate) struct ContextArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// What the prompt is about, in plain words; several may stand without quotes
+    #[arg(required = true)]
+    pub(crate) query: Vec<String>,
+    /// How many tokens to print at the most
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = top_k)]
+    pub(crate) max_tokens: usize,
+    /// How many documents to take passages from at the most
+    #[arg(short = 'k', long, value_name = "N", default_value_t = 20, value_parser = top_k)]
+    pub(crate) top_k: usize,
+    /// Only documents with this tag; can be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) tags: Vec<(String, String)>,
+    /// Only documents with this label; can be repeated
+    #[arg(long = "label", value_name = "LABEL")]
+    pub(crate) labels: Vec<String>,
+    /// Only documents of this kind
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Only documents of this track
+    #[arg(long)]
+    pub(crate) track: Option<String>,
+    /// Only the document with this uri, or those under a prefix that ends in *
+    #[arg(long)]
+    pub(crate) uri: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -309,7 +309,7 @@ fn consecutive(frames: &[Arc<Frame>], start: usize) -> Vec<Range<usize>> {
 }
 
 /// The query of a request, and what was odd about it.
-fn read_query(request: &SearchRequest) -> (Query, Option<String>) {
+pub(crate) fn read_query(request: &SearchRequest) -> (Query, Option<String>) {
     match request.syntax {
         Syntax::Words => (Query::words(&request.query), None),
         Syntax::Query => {

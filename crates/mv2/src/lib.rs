@@ -28,6 +28,7 @@
 //! | [`OpenOptions`] | how a file is made and opened |
 //! | [`PutOptions`], [`PutOutcome`] | what is known of a document besides its bytes, and what a put did |
 //! | [`SearchRequest`], [`SearchResponse`] | a question and its answer |
+//! | [`ContextRequest`], [`Context`] | passages for a prompt, under a budget of tokens |
 //! | [`TimelineQuery`], [`Timeline`] | what happened when |
 //! | [`Stats`], [`Rewritten`] | figures of the file, and what a vacuum or a seal made of it |
 //! | [`text`], [`time`] | what counts as text; how a time is written |
@@ -45,6 +46,7 @@
 //! `lex` (default): BM25 search. Without it a memory can be written and read, and the index is
 //! caught up by the next build that has it.
 
+mod context;
 #[cfg(feature = "lex")]
 mod cursor;
 mod error;
@@ -67,6 +69,7 @@ pub use mv2_format as format;
 pub use mv2_lex as lex;
 pub use mv2_store as store;
 
+pub use context::{Context, ContextRequest, ContextRequestBuilder, Passage, estimate_tokens};
 pub use error::{CursorError, Error, Result};
 pub use memory::Memvid;
 pub use mv2_format::{CommitId, Frame, FrameId, FrameMeta, SegmentId, Timestamp};

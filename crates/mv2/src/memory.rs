@@ -8,6 +8,7 @@ use std::sync::Arc;
 use mv2_format::{Frame, FrameId, FrameMeta};
 use mv2_store::{Changes, Commit, CommitOptions, CreateOptions, PutStatus, Store, VerifyReport};
 
+use crate::context::{Context, ContextRequest};
 use crate::error::{Error, Result};
 use crate::options::OpenOptions;
 use crate::put::{PutOptions, PutOutcome};
@@ -444,6 +445,31 @@ impl Memvid {
     /// ```
     pub fn search(&self, request: impl Into<SearchRequest>) -> Result<SearchResponse> {
         self.snapshot()?.search(request)
+    }
+
+    /// Collects the best passages for a prompt, under a budget of tokens. See [`Snapshot::context`].
+    ///
+    /// # Errors
+    /// As for [`Snapshot::context`].
+    ///
+    #[cfg_attr(feature = "lex", doc = "```")]
+    #[cfg_attr(not(feature = "lex"), doc = "```no_run")]
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("notes.mv2");
+    /// use mv2::{ContextRequest, Memvid, PutOptions};
+    ///
+    /// let mut mem = Memvid::create(&path)?;
+    /// let options = PutOptions::builder().uri("ada.md").title("Ada").timestamp(1_764_028_800).build();
+    /// mem.put_bytes_with_options(b"Ada prefers tea to coffee.", options)?;
+    /// mem.commit()?;
+    /// let request = ContextRequest::builder("What does Ada drink, tea?").max_tokens(200).build();
+    /// let context = mem.context(request)?;
+    /// assert_eq!(context.text, "[1] Ada (ada.md, frame 0, 2025-11-25)\nAda prefers tea to coffee.\n");
+    /// assert!(context.tokens <= 200);
+    /// # Ok::<(), mv2::Error>(())
+    /// ```
+    pub fn context(&self, request: impl Into<ContextRequest>) -> Result<Context> {
+        self.snapshot()?.context(request)
     }
 
     /// Lists documents in the order of their event times. See [`Snapshot::timeline`].

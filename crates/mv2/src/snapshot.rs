@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mv2_format::{CommitId, Frame, FrameId, FrameMeta};
 use mv2_store::{Changes, Commit};
 
+use crate::context::{Context, ContextRequest};
 use crate::error::{Error, Result};
 use crate::search::{SearchRequest, SearchResponse};
 use crate::stats::Stats;
@@ -72,6 +73,22 @@ impl Snapshot {
         let request = request.into();
         #[cfg(feature = "lex")]
         return self.lexical.search(&self.inner, request);
+        #[cfg(not(feature = "lex"))]
+        {
+            drop(request);
+            Err(Error::NoIndex { index: "lex" })
+        }
+    }
+
+    /// Collects the best passages for a prompt: of each of the best documents the part that answers the
+    /// query best, with where it stands, while a budget of tokens lasts. What was said is not repeated.
+    ///
+    /// # Errors
+    /// As for [`search`](Self::search); `corrupt` if a document cannot be read.
+    pub fn context(&self, request: impl Into<ContextRequest>) -> Result<Context> {
+        let request = request.into();
+        #[cfg(feature = "lex")]
+        return crate::context::pack(self, request);
         #[cfg(not(feature = "lex"))]
         {
             drop(request);

@@ -2,6 +2,7 @@
 
 mod backup;
 mod completions;
+mod context;
 mod create;
 mod delete;
 mod generate;
@@ -38,6 +39,7 @@ pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
         Command::Create(args) => create::run(args, global, output),
         Command::Put(args) => put::run(args, global, output),
         Command::Search(args) => search::run(args, global, output),
+        Command::Context(args) => context::run(args, global, output),
         Command::Timeline(args) => timeline::run(args, global, output),
         Command::Get(args) => get::run(args, global, output),
         Command::Update(args) => update::run(args, global, output),

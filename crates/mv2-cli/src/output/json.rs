@@ -129,6 +129,50 @@ pub(crate) struct Search<'a> {
     pub(crate) hits: Vec<HitObject<'a>>,
 }
 
+/// `mv2 context`. `text` is what is printed without `--json`; `tokens` are estimated, at most `max_tokens`.
+#[derive(Serialize)]
+pub(crate) struct Context<'a> {
+    pub(crate) v: u32,
+    pub(crate) query: &'a str,
+    pub(crate) max_tokens: usize,
+    pub(crate) tokens: usize,
+    pub(crate) text: &'a str,
+    pub(crate) passages: Vec<Passage<'a>>,
+}
+
+/// One passage. `rank` is the number by which `text` cites it; `start` and `end` are byte offsets into the
+/// document's text.
+#[derive(Serialize)]
+pub(crate) struct Passage<'a> {
+    pub(crate) rank: usize,
+    pub(crate) frame_id: u64,
+    pub(crate) uri: Option<&'a str>,
+    pub(crate) title: Option<&'a str>,
+    pub(crate) text: &'a str,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) score: f32,
+    pub(crate) timestamp: String,
+    pub(crate) commit: u64,
+}
+
+impl<'a> From<&'a mv2::Passage> for Passage<'a> {
+    fn from(passage: &'a mv2::Passage) -> Self {
+        Self {
+            rank: passage.rank,
+            frame_id: passage.frame_id.get(),
+            uri: passage.uri.as_deref(),
+            title: passage.title.as_deref(),
+            text: &passage.text,
+            start: passage.range.start,
+            end: passage.range.end,
+            score: passage.score,
+            timestamp: passage.timestamp.to_string(),
+            commit: passage.commit.get(),
+        }
+    }
+}
+
 /// A hit, whole or with `--ids-only`.
 #[derive(Serialize)]
 #[serde(untagged)]

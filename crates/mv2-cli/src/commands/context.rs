@@ -1,0 +1,57 @@
+//! `mv2 context FILE QUERY`.
+
+use mv2::ContextRequest;
+
+use crate::cli::{ContextArgs, Global};
+use crate::exit::Exit;
+use crate::output::{Output, human, json};
+
+use super::open_options;
+
+pub(super) fn run(
+    args: &ContextArgs,
+    global: &Global,
+    output: &mut Output,
+) -> anyhow::Result<Exit> {
+    let memory = open_options(global).open_read_only(&args.file)?;
+    let context = memory.context(ContextRequest {
+        query: args.query.join(" "),
+        max_tokens: args.max_tokens,
+        top_k: args.top_k,
+        uri: args.uri.clone(),
+        kind: args.kind.clone(),
+        track: args.track.clone(),
+        tags: args.tags.clone(),
+        labels: args.labels.clone(),
+        ..ContextRequest::default()
+    })?;
+    if output.is_json() {
+        output.json(&json::Context {
+            v: json::VERSION,
+            query: &context.query,
+            max_tokens: args.max_tokens,
+            tokens: context.tokens,
+            text: &context.text,
+            passages: context.passages.iter().map(json::Passage::from).collect(),
+        })?;
+    } else if output.is_terminal() {
+        output.bytes(human::clean(&context.text).as_bytes())?;
+    } else {
+        output.bytes(context.text.as_bytes())?;
+    }
+    output.flush()?;
+    if !context.passages.is_empty() {
+        return Ok(Exit::Done);
+    }
+    if !output.is_json() {
+        match context.candidates {
+            0 => output.message("nothing found"),
+            found => output.message(format_args!(
+                "{} found, but no passage fits into {} tokens",
+                human::count(found as u64, "document"),
+                args.max_tokens
+            )),
+        }
+    }
+    Ok(Exit::Nothing)
+}
