@@ -122,6 +122,7 @@ fn the_json_of_the_reference_is_what_is_printed() {
         &["create", "a.mv2"],
         &["put", "a.mv2", "doc.md", "other.md", "--tag", "user-key=1"],
         &["search", "a.mv2", "milk"],
+        &["context", "a.mv2", "milk"],
         &["timeline", "a.mv2"],
         &["get", "a.mv2", "doc.md"],
         &["update", "a.mv2", "doc.md", "other.md"],

@@ -31,6 +31,12 @@ const JSON: &[(&str, &str, &str)] = &[
          `null` and `branch` is `main` in this version.",
     ),
     (
+        "context",
+        r#"{"v":1,"query","max_tokens","tokens","text","passages":[{"rank","frame_id","uri","title","text","start","end","score","timestamp","commit"}]}"#,
+        "`text` is what is printed without `--json`, and `rank` the number by which it cites a passage. `start` and \
+         `end` are byte offsets into the document's text. `tokens` are estimated.",
+    ),
+    (
         "timeline",
         r#"{"v":1,"since","until","frames":[{"frame_id","uri","title","preview","timestamp","commit","kind","tags":{"..."},"labels":[]}],"next_cursor"}"#,
         "`since` and `until` are what the flags meant. `next_cursor` is `null` at the end.",
@@ -289,14 +295,25 @@ fn man(root: &Command) -> std::io::Result<Vec<u8>> {
         // Sections of a command's own page are parts of a section here.
         let text = String::from_utf8_lossy(&text);
         for line in text.lines() {
-            let line = line
-                .strip_prefix(".SH ")
-                .map_or_else(|| line.to_owned(), |rest| format!(".SS {rest}"));
+            let line = match line.strip_prefix(".SH ") {
+                Some("EXTRA") => ".SS NOTES".to_owned(),
+                Some(title) => format!(".SS {title}"),
+                None => line.to_owned(),
+            };
             page.extend_from_slice(line.as_bytes());
             page.push(b'\n');
         }
     }
-    whole.render_extra_section(&mut page)?;
+    let mut end = Roff::new();
+    end.control("SH", ["EXAMPLES"]);
+    end.control("nf", []);
+    for line in dedent(EXAMPLES).lines() {
+        end.text([roman(line)]);
+    }
+    end.control("fi", []);
+    end.control("SH", ["EXIT STATUS"]);
+    end.text([roman(EXIT_CODES.trim_start_matches("Exit codes: "))]);
+    end.to_writer(&mut page)?;
     whole.render_version_section(&mut page)?;
     Ok(page)
 }
