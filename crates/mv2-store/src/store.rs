@@ -424,8 +424,11 @@ impl Store {
     }
 
     pub(crate) fn release(&self, file: &MemoryFile) {
-        // The lock also goes with the handle; there is nothing else to try.
-        let _ = file.storage.unlock();
+        // A fork shares the lock of the process that opened the file, and must not give it away.
+        if file.process == std::process::id() {
+            // The lock also goes with the handle; there is nothing else to try.
+            let _ = file.storage.unlock();
+        }
     }
 }
 
@@ -461,4 +464,44 @@ pub(crate) fn random<const N: usize>(path: &Path) -> Result<[u8; N]> {
         source: std::io::Error::other(error),
     })?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::MemoryVolume;
+
+    /// A child process that drops its copy of a store would take the parent's lock away in the middle of a transaction.
+    #[test]
+    fn a_fork_neither_writes_nor_gives_the_lock_away() {
+        let volume = Arc::new(MemoryVolume::new());
+        let path = Path::new("m");
+        let create = CreateOptions::default();
+        let mut parent =
+            Store::create_on(volume.clone(), path, &create, OpenOptions::default()).unwrap();
+        parent.put(NewFrame::default()).unwrap();
+        let inherited = {
+            let state = parent.current();
+            let file = &state.file;
+            Arc::new(MemoryFile {
+                path: file.path.clone(),
+                storage: Arc::clone(&file.storage),
+                identity: file.identity,
+                header: file.header,
+                process: std::process::id() + 1,
+            })
+        };
+        parent.release(&inherited);
+        let other = volume.open(path, true).unwrap();
+        assert!(!other.try_lock().unwrap(), "the parent still holds it");
+        let mut state = State::clone(&parent.current());
+        state.file = inherited;
+        let mut child = Store::new(volume, path, OpenOptions::default(), true, state);
+        let refused = child.put(NewFrame::default());
+        assert!(matches!(refused, Err(Error::Forked { .. })), "{refused:?}");
+        drop(child);
+        assert!(!other.try_lock().unwrap());
+        parent.commit(CommitOptions::default()).unwrap();
+        assert!(other.try_lock().unwrap());
+    }
 }
