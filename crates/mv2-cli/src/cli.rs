@@ -189,6 +189,26 @@ pub(crate) struct SearchArgs {
     /// Which indexes to ask
     #[arg(long, default_value = "lex")]
     pub(crate) mode: SearchMode,
+    #[command(flatten)]
+    pub(crate) filters: FilterArgs,
+    /// Length of the snippets, in characters
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) snippet_chars: usize,
+    /// Go on behind the page whose `next_cursor` this is (see --json)
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+    /// Count all documents that match, not only enough for the answer
+    #[arg(long)]
+    pub(crate) count: bool,
+    /// Print only the numbers of the frames
+    #[arg(long)]
+    pub(crate) ids_only: bool,
+}
+
+// Which documents a search or a context considers at all. Not a doc comment: clap would make it the
+// description of both commands.
+#[derive(Args, Debug)]
+pub(crate) struct FilterArgs {
     /// Only documents with this tag; can be repeated
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) tags: Vec<(String, String)>,
@@ -204,18 +224,6 @@ pub(crate) struct SearchArgs {
     /// Only the document with this uri, or those under a prefix that ends in *
     #[arg(long)]
     pub(crate) uri: Option<String>,
-    /// Length of the snippets, in characters
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    pub(crate) snippet_chars: usize,
-    /// Go on behind the page whose `next_cursor` this is (see --json)
-    #[arg(long)]
-    pub(crate) cursor: Option<String>,
-    /// Count all documents that match, not only enough for the answer
-    #[arg(long)]
-    pub(crate) count: bool,
-    /// Print only the numbers of the frames
-    #[arg(long)]
-    pub(crate) ids_only: bool,
 }
 
 /// Which indexes a search asks.
@@ -244,21 +252,8 @@ pub(crate) struct ContextArgs {
     /// How many documents to take passages from at the most
     #[arg(short = 'k', long, value_name = "N", default_value_t = 20, value_parser = top_k)]
     pub(crate) top_k: usize,
-    /// Only documents with this tag; can be repeated
-    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(crate) tags: Vec<(String, String)>,
-    /// Only documents with this label; can be repeated
-    #[arg(long = "label", value_name = "LABEL")]
-    pub(crate) labels: Vec<String>,
-    /// Only documents of this kind
-    #[arg(long)]
-    pub(crate) kind: Option<String>,
-    /// Only documents of this track
-    #[arg(long)]
-    pub(crate) track: Option<String>,
-    /// Only the document with this uri, or those under a prefix that ends in *
-    #[arg(long)]
-    pub(crate) uri: Option<String>,
+    #[command(flatten)]
+    pub(crate) filters: FilterArgs,
 }
 
 #[derive(Args, Debug)]

@@ -134,11 +134,6 @@ impl Toc {
         Ok(toc)
     }
 
-    /// The live segments of a kind, in order.
-    pub fn of_kind(&self, kind: SegmentKind) -> impl DoubleEndedIterator<Item = &SegmentEntry> {
-        self.segments.iter().filter(move |entry| entry.kind == kind)
-    }
-
     /// Sorts the entries as the format wants them.
     pub fn sort(&mut self) {
         self.segments

@@ -18,11 +18,11 @@ pub(super) fn run(
         query: args.query.join(" "),
         max_tokens: args.max_tokens,
         top_k: args.top_k,
-        uri: args.uri.clone(),
-        kind: args.kind.clone(),
-        track: args.track.clone(),
-        tags: args.tags.clone(),
-        labels: args.labels.clone(),
+        uri: args.filters.uri.clone(),
+        kind: args.filters.kind.clone(),
+        track: args.filters.track.clone(),
+        tags: args.filters.tags.clone(),
+        labels: args.filters.labels.clone(),
         ..ContextRequest::default()
     })?;
     if output.is_json() {

@@ -1,15 +1,14 @@
 //! Operators, phrases and narrow filters: sets of documents first, scores of their members then.
 
 use mv2_format::FrameId;
-use tantivy::schema::IndexRecordOption;
 
-use super::score::{Scorer, each_prefixed, prefix_bits};
+use super::score::{Scorer, prefix_bits};
 use super::{
     Candidate, Reader, Results, SearchOptions, TextSource, is_negative, phrase, ranked, sort,
     text_of, wanted,
 };
 use crate::bits::DocBits;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::query::{Group, MatchTerm, Node, Query, RawFilter, Scope};
 use crate::schema;
 use crate::view::SegmentView;
@@ -146,7 +145,7 @@ impl<'a> Evaluation<'a> {
             }
             if addend.is_prefix {
                 let prefix = addend.term.value().as_str().unwrap_or_default().to_owned();
-                bits.or(&prefix_bits(view, addend.field, &prefix)?);
+                bits.or(&prefix_bits(view, addend.field.field(), &prefix)?);
             } else if let Some(postings) = view.segment().block_postings(&addend.term)? {
                 bits.insert_postings(postings);
             }
@@ -249,7 +248,7 @@ fn all_terms(view: &SegmentView, terms: &[MatchTerm]) -> Result<DocBits> {
 fn term_bits(view: &SegmentView, term: &MatchTerm) -> Result<DocBits> {
     let (field, _) = term.scope.fields()[0];
     if term.scope == Scope::CjkPrefix {
-        return prefix_bits(view, field, &term.text);
+        return prefix_bits(view, field.field(), &term.text);
     }
     let mut bits = DocBits::new(view.segment().docs());
     if let Some(postings) = view.segment().block_postings(&field.term(&term.text))? {
@@ -260,23 +259,14 @@ fn term_bits(view: &SegmentView, term: &MatchTerm) -> Result<DocBits> {
 
 /// Documents that meet a condition on a field that is not text.
 pub(super) fn raw_bits(view: &SegmentView, filter: &RawFilter) -> Result<DocBits> {
-    let mut bits = DocBits::new(view.segment().docs());
     match filter {
         RawFilter::Term(term) => {
+            let mut bits = DocBits::new(view.segment().docs());
             if let Some(postings) = view.segment().block_postings(term)? {
                 bits.insert_postings(postings);
             }
+            Ok(bits)
         }
-        RawFilter::UriPrefix(prefix) => {
-            let inverted = view.segment().inverted(schema::uri())?;
-            each_prefixed(view, schema::uri(), &inverted, prefix, |info| {
-                let postings = inverted
-                    .read_block_postings_from_terminfo(info, IndexRecordOption::Basic)
-                    .map_err(|error| Error::io("reading postings", &error))?;
-                bits.insert_postings(postings);
-                Ok(())
-            })?;
-        }
+        RawFilter::UriPrefix(prefix) => prefix_bits(view, schema::uri(), prefix),
     }
-    Ok(bits)
 }

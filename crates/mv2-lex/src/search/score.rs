@@ -109,7 +109,7 @@ impl Scorer {
                 let mut infos = Vec::with_capacity(reader.views.len());
                 for (view, dictionaries) in reader.views.iter().zip(&dictionaries) {
                     if is_prefix {
-                        let mut bits = prefix_bits(view, field, &bag.text)?;
+                        let mut bits = prefix_bits(view, field.field(), &bag.text)?;
                         bits.and(&view.visible_bits());
                         doc_freq += bits.count();
                         continue;
@@ -265,10 +265,10 @@ fn field_lengths(view: &SegmentView, field: TextField) -> Result<FieldNormReader
 }
 
 /// Documents with a term of a field that begins with `prefix`.
-pub(crate) fn prefix_bits(view: &SegmentView, field: TextField, prefix: &str) -> Result<DocBits> {
+pub(crate) fn prefix_bits(view: &SegmentView, field: Field, prefix: &str) -> Result<DocBits> {
     let mut bits = DocBits::new(view.segment().docs());
-    let inverted = view.segment().inverted(field.field())?;
-    each_prefixed(view, field.field(), &inverted, prefix, |info| {
+    let inverted = view.segment().inverted(field)?;
+    each_prefixed(view, field, &inverted, prefix, |info| {
         let postings = inverted
             .read_block_postings_from_terminfo(info, IndexRecordOption::Basic)
             .map_err(|error| Error::io("reading postings", &error))?;
