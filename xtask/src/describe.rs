@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use mv2::Memvid;
 use mv2_format::frame::content_hash;
-use mv2_format::{Frame, FrameId, SegmentKind};
+use mv2_format::{CommitId, Frame, FrameId, SegmentKind};
 use mv2_store::{Commit, OpenOptions, Snapshot, Store};
 use serde_json::{Map, Value, json};
 
@@ -29,7 +29,7 @@ pub(crate) fn describe(path: &Path, queries: &[&str]) -> Result<Value> {
     }
     let stats = snapshot.stats()?;
     let dead: Vec<u64> = snapshot
-        .dead_in(all)?
+        .dead_in(all, CommitId(0))?
         .into_iter()
         .map(FrameId::get)
         .collect();
@@ -178,12 +178,16 @@ fn commit(snapshot: &Snapshot, commit: &Commit) -> Result<Value> {
     }))
 }
 
-/// Which frames the segments of the lexical index cover.
-fn indexed(snapshot: &Snapshot) -> Result<Vec<[u64; 2]>> {
+/// Which frames the segments of the lexical index cover, and which of these are of history.
+fn indexed(snapshot: &Snapshot) -> Result<Vec<Value>> {
     let segments = snapshot.segments(SegmentKind::LEX)?;
-    let ranges = segments
-        .iter()
-        .map(|segment| [segment.first_frame.get(), segment.end_frame.get()]);
+    let ranges = segments.iter().map(|segment| {
+        let range = [segment.first_frame.get(), segment.end_frame.get()];
+        match segment.history {
+            true => json!({"history": range, "frames": segment.rows}),
+            false => json!(range),
+        }
+    });
     Ok(ranges.collect())
 }
 

@@ -68,6 +68,14 @@ const GOLDEN: &[Golden] = &[
         queries: &["document", "anew", "uri:doc/0"],
     },
     Golden {
+        name: "history",
+        script: |script| {
+            tombstones(script)?;
+            script.optimize()
+        },
+        queries: &["document", "anew", "uri:doc/0"],
+    },
+    Golden {
         name: "big-batch",
         script: big_batch,
         queries: &["note before", "消えない", "what was committed"],
@@ -292,6 +300,10 @@ impl Script {
 
     fn checkpoint(&mut self) -> Result<()> {
         Ok(self.store.checkpoint()?)
+    }
+
+    fn optimize(&mut self) -> Result<()> {
+        Ok(self.store.optimize()?)
     }
 
     /// Moves the clock, backwards too.

@@ -17,6 +17,17 @@ pub trait IndexFactory: Send + Sync {
 
     /// A builder for one segment.
     fn builder(&self) -> Box<dyn IndexBuilder>;
+
+    /// Whether the store gives frames that are dead to a builder of their own, so that what is alive is searched
+    /// without them. Their segment is needed for the past only.
+    fn keeps_history_apart(&self) -> bool {
+        false
+    }
+
+    /// Whether the builders look at a frame's payload. If not, they may get frames with an empty one.
+    fn reads_payload(&self) -> bool {
+        true
+    }
 }
 
 /// Builds one index segment from a run of frames.

@@ -45,6 +45,10 @@ pub struct SegmentEntry {
     pub kind: SegmentKind,
     /// Whether a reader that does not know the kind may ignore it.
     pub optional: bool,
+    /// Whether it holds the frames that were dead when it was written. They are needed for the past only.
+    pub history: bool,
+    /// Which of several indexes of one kind it belongs to; 0 where there is one only.
+    pub part: u32,
     /// CRC-32 of its summary.
     pub summary_crc: u32,
     /// Its number.
@@ -61,13 +65,31 @@ pub struct SegmentEntry {
     pub end_frame: FrameId,
     /// The first commit that it covers; 0 if it knows no commits.
     pub first_commit: CommitId,
-    /// The last commit that it covers; 0 if it knows no commits.
+    /// The last commit that it covers; 0 if it knows no commits. For an index the commit whose dead frames were set
+    /// apart, 0 if that was not done.
     pub last_commit: CommitId,
     /// Frames, commits or tombstones in it.
     pub rows: u64,
 }
 
 impl SegmentEntry {
+    /// What entries are ordered by.
+    fn key(&self) -> (SegmentKind, u32, FrameId, CommitId, bool) {
+        let commit = match self.kind >= SegmentKind::LEX {
+            true => CommitId(0),
+            false => self.first_commit,
+        };
+        (self.kind, self.part, self.first_frame, commit, self.history)
+    }
+
+    /// Whether another segment of the same index may follow in the TOC: its frames come later, or are the dead ones
+    /// among the same.
+    fn may_precede(&self, next: &Self) -> bool {
+        let frames = self.first_frame..self.end_frame;
+        next.first_frame >= self.end_frame
+            || (frames == (next.first_frame..next.end_frame) && !self.history && next.history)
+    }
+
     /// Length of the whole extent: body, page table and summary.
     pub fn extent_len(&self) -> u64 {
         self.body_len + tables_len(self.body_len)
@@ -136,13 +158,11 @@ impl Toc {
 
     /// Sorts the entries as the format wants them.
     pub fn sort(&mut self) {
-        self.segments
-            .sort_by_key(|entry| (entry.kind, entry.first_frame, entry.first_commit));
+        self.segments.sort_by_key(SegmentEntry::key);
     }
 
     fn check(&self) -> Result<()> {
-        let key = |entry: &SegmentEntry| (entry.kind, entry.first_frame, entry.first_commit);
-        if !self.segments.is_sorted_by_key(key) {
+        if !self.segments.is_sorted_by_key(SegmentEntry::key) {
             return Err(Error::invalid(
                 "table of contents",
                 "entries in order",
@@ -202,11 +222,12 @@ impl Toc {
         }
         for pair in self.segments.windows(2) {
             let [a, b] = pair else { continue };
-            if a.kind == b.kind && a.kind >= SegmentKind::LEX && b.first_frame < a.end_frame {
+            let same_index = (a.kind, a.part) == (b.kind, b.part) && a.kind >= SegmentKind::LEX;
+            if same_index && !a.may_precede(b) {
                 return Err(Error::invalid(
                     "index segment",
-                    format!("frames from {}", a.end_frame),
-                    b.first_frame,
+                    format!("frames from {}, or the dead ones of the same", a.end_frame),
+                    format!("{} to {}", b.first_frame, b.end_frame),
                 ));
             }
         }
@@ -217,7 +238,8 @@ impl Toc {
 impl SegmentEntry {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.kind.0.to_le_bytes());
-        out.extend_from_slice(&u16::from(self.optional).to_le_bytes());
+        let flags = u16::from(self.optional) | u16::from(self.history) << 1;
+        out.extend_from_slice(&flags.to_le_bytes());
         out.extend_from_slice(&self.summary_crc.to_le_bytes());
         for number in [self.id.0, self.offset.0, self.body_len] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -229,7 +251,7 @@ impl SegmentEntry {
             self.first_commit.0,
             self.last_commit.0,
             self.rows,
-            0,
+            u64::from(self.part),
         ] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -238,12 +260,14 @@ impl SegmentEntry {
     fn decode(reader: &mut Reader<'_>, committed_len: u64) -> Result<Self> {
         let kind = SegmentKind(reader.u16()?);
         let flags = reader.u16()?;
-        if flags > 1 {
-            return Err(Error::invalid("segment flags", "0 or 1", flags));
+        if flags > 3 || (flags & 2 != 0 && kind < SegmentKind::LEX) {
+            return Err(Error::invalid("segment flags", "known ones", flags));
         }
-        let entry = Self {
+        let mut entry = Self {
             kind,
-            optional: flags == 1,
+            optional: flags & 1 != 0,
+            history: flags & 2 != 0,
+            part: 0,
             summary_crc: reader.u32()?,
             id: SegmentId(reader.u64()?),
             offset: FileOffset(reader.u64()?),
@@ -255,7 +279,11 @@ impl SegmentEntry {
             last_commit: CommitId(reader.u64()?),
             rows: reader.u64()?,
         };
-        reader.reserved(8)?;
+        entry.part = reader.u32()?;
+        reader.reserved(4)?;
+        if entry.part != 0 && kind < SegmentKind::LEX {
+            return Err(Error::invalid("part of a segment", "0", entry.part));
+        }
         let known = [
             SegmentKind::DATA,
             SegmentKind::COMMITS,
@@ -302,6 +330,8 @@ mod tests {
         SegmentEntry {
             kind,
             optional: kind >= SegmentKind::LEX,
+            history: false,
+            part: 0,
             summary_crc: 5,
             id: SegmentId(frames.0 + 1),
             offset: FileOffset(1 << 14),
@@ -380,6 +410,26 @@ mod tests {
         assert!(
             change(&|t| t.segments.push(entry(SegmentKind::LEX, (19, 30), (0, 0)))).is_err(),
             "overlap"
+        );
+        let with_history = |first: u64, end: u64, live_too: bool| {
+            change(&|t| {
+                let mut dead = entry(SegmentKind::LEX, (first, end), (0, 3));
+                (dead.history, dead.rows) = (true, 2);
+                t.segments[3].last_commit = CommitId(3);
+                if !live_too {
+                    t.segments.remove(3);
+                }
+                t.segments.push(dead);
+                t.sort();
+            })
+        };
+        assert!(with_history(0, 20, true).is_ok());
+        assert!(with_history(0, 20, false).is_ok(), "nothing is alive");
+        assert!(with_history(20, 30, true).is_ok());
+        assert!(with_history(0, 10, true).is_err(), "another range");
+        assert!(
+            change(&|t| t.segments[0].history = true).is_err(),
+            "history of data"
         );
         assert!(Toc::decode(&toc().encode(), 100).is_err(), "file too short");
     }

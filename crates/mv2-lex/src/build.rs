@@ -45,6 +45,11 @@ impl IndexFactory for LexIndex {
     fn builder(&self) -> Box<dyn IndexBuilder> {
         Box::new(Builder::default())
     }
+
+    /// Statistics are those of the visible frames, and dead ones among them have to be taken off at each query.
+    fn keeps_history_apart(&self) -> bool {
+        true
+    }
 }
 
 /// Builds one segment. A failed `add` leaves it unusable.

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use mv2_format::segment::PAGE_BYTES;
 use mv2_format::wal::{Batch, BatchPlace, EncodedRecords};
 
-use crate::checkpoint::{self, Compaction, Failure};
+use crate::build::Built;
+use crate::checkpoint::{self, Failure};
+use crate::compact::Compaction;
 use crate::error::{Error, Result};
 use crate::recovery;
 use crate::state::State;
@@ -43,15 +45,11 @@ impl Store {
         let left = state.file.header.wal_len - state.tail.end;
         let records = records.filter(|records| records.slot_bytes() <= left);
         if due || records.is_none() {
-            let compaction = match bulk {
-                true => Compaction::Bulk(policy.max_segments),
-                false => Compaction::Tiered(policy.max_segments),
-            };
-            match self.write_checkpoint(state, Some(batch.clone()), compaction) {
-                // A full disk does not stop a commit that the log has room for.
-                Err(error) if self.poisoned || records.is_none() => return Err(error),
-                Err(_) => {}
+            match self.write_checkpoint(state, Some(batch.clone()), self.inline(bulk), None) {
                 Ok(next) => return Ok(next),
+                Err(error) if self.poisoned || records.is_none() => return Err(error),
+                // Neither a full disk nor damage in a segment that would be rebuilt stops a commit that the log has room for.
+                Err(_) => {}
             }
         }
         match records {
@@ -120,8 +118,9 @@ impl Store {
         state: &State,
         batch: Option<Batch>,
         compaction: Compaction,
+        adopted: Option<&Built>,
     ) -> Result<State> {
-        match checkpoint::write(state, batch, &self.options.indexes, compaction) {
+        match checkpoint::write(state, batch, &self.options.indexes, compaction, adopted) {
             Ok(next) => {
                 self.own_root = Some(next.root.generation);
                 self.own_batch = None;

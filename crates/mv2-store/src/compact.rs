@@ -1,6 +1,108 @@
-//! Which neighbouring segments a checkpoint rebuilds as one, so that few are live.
+//! Which neighbouring segments are rebuilt as one, so that few are live, and how thoroughly.
 
 use std::ops::Range;
+
+use mv2_format::codec::Density;
+
+/// Data segments are not rebuilt beyond this many bytes: copying them gains nothing.
+const DATA_CAP_BYTES: u64 = 64 << 20;
+
+/// From this much text on zstd is worth its slower writing; what is smaller is rewritten soon.
+const DENSE_BYTES: u64 = 64 << 10;
+
+/// A commit that folds the log rebuilds at most so many frames of an index, bytes of data and rows of another kind:
+/// a few milliseconds. Larger rebuilds run without the lock, see `maintain.rs`.
+pub(crate) const INLINE_FRAMES: u64 = 1_000;
+const INLINE_DATA_BYTES: u64 = 1 << 20;
+const INLINE_ROWS: u64 = 64 << 10;
+
+/// An index segment is built from at most about so many bytes of older ones, or an eighth of all of them if that is more:
+/// whoever builds it holds it in memory.
+const INDEX_CAP_BYTES: u64 = 64 << 20;
+
+/// How thoroughly a checkpoint rebuilds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Compaction {
+    /// What takes no time, so that there are about `max` segments of a kind, data segments aside: of these there may be
+    /// four times as many, as they serve reads by id as well as one does, and each is written once more for each join.
+    /// Twice as many of any kind are the limit, whatever it takes.
+    Inline {
+        max: usize,
+        /// More commits of an import follow: indexes wait, and data segments for twice as many.
+        bulk: bool,
+    },
+    /// As few segments of each kind as is sensible.
+    Full,
+    /// The same, packed as densely as possible.
+    Densest,
+}
+
+impl Compaction {
+    /// How a data segment with so many bytes of text is packed.
+    pub(crate) fn density(self, text: u64) -> Density {
+        match self {
+            Self::Densest => Density::Densest,
+            _ if text >= DENSE_BYTES => Density::Dense,
+            _ => Density::Light,
+        }
+    }
+
+    /// Groups of data segments, by their bytes.
+    pub(crate) fn plan_data(self, sizes: &[u64]) -> Vec<Range<usize>> {
+        match self {
+            Self::Inline { max, bulk } => {
+                let max = data_segments(max, bulk);
+                plan_within(sizes, max, INLINE_DATA_BYTES, DATA_CAP_BYTES)
+            }
+            Self::Full | Self::Densest => plan_all(sizes, DATA_CAP_BYTES),
+        }
+    }
+
+    /// Groups of segments of commits or tombstones, by their rows.
+    pub(crate) fn plan_rows(self, rows: &[u64]) -> Vec<Range<usize>> {
+        match self {
+            Self::Inline { max, .. } => plan_within(rows, max, INLINE_ROWS, u64::MAX),
+            Self::Full | Self::Densest => plan_all(rows, u64::MAX),
+        }
+    }
+
+    /// Groups of runs of an index, by their frames and bytes.
+    pub(crate) fn plan_index(self, frames: &[u64], bytes: &[u64]) -> Vec<Range<usize>> {
+        match self {
+            Self::Inline { max, .. } => plan_within(frames, max, INLINE_FRAMES, u64::MAX),
+            Self::Full | Self::Densest => plan_all(bytes, index_cap(bytes)),
+        }
+    }
+}
+
+/// Data segments that are joined as soon as there are more.
+fn data_segments(max: usize, bulk: bool) -> usize {
+    if bulk { max * 8 } else { max * 4 }
+}
+
+/// The group of data segments that is due to be joined, by their bytes.
+pub(crate) fn due_data(sizes: &[u64], max: usize, bulk: bool) -> Option<Range<usize>> {
+    joined(plan(sizes, data_segments(max, bulk), DATA_CAP_BYTES))
+}
+
+/// The group of runs of an index that is due to be joined, by their bytes.
+pub(crate) fn due_index(bytes: &[u64], max: usize) -> Option<Range<usize>> {
+    joined(plan(bytes, max, index_cap(bytes)))
+}
+
+fn joined(groups: Vec<Range<usize>>) -> Option<Range<usize>> {
+    groups.into_iter().find(|group| group.len() > 1)
+}
+
+fn index_cap(bytes: &[u64]) -> u64 {
+    INDEX_CAP_BYTES.max(bytes.iter().sum::<u64>() / 8)
+}
+
+/// A plan with a small cap, and with a large one if there are more than twice as many as there should be.
+fn plan_within(sizes: &[u64], max: usize, cap: u64, hard_cap: u64) -> Vec<Range<usize>> {
+    let cap = if sizes.len() > max * 2 { hard_cap } else { cap };
+    plan(sizes, max, cap)
+}
 
 /// Groups neighbours: each range of the result becomes one segment; a range of one stays as it is.
 ///
@@ -8,7 +110,7 @@ use std::ops::Range;
 /// collapsed, and older ones as long as they are at most twice as large as what they join: sizes
 /// fall geometrically, so each frame is rewritten O(log n) times. A group does not grow beyond `cap`, so that a
 /// checkpoint never rewrites what is large already; then there may be more than `max`.
-pub(crate) fn plan(sizes: &[u64], max: usize, cap: u64) -> Vec<Range<usize>> {
+fn plan(sizes: &[u64], max: usize, cap: u64) -> Vec<Range<usize>> {
     let mut groups: Vec<_> = (0..sizes.len()).map(|index| index..index + 1).collect();
     if sizes.len() <= max {
         return groups;

@@ -154,6 +154,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Housekeeping was told to stop. Nothing is lost but the time that it took.
+    #[error("housekeeping of {} was cancelled", path.display())]
+    Cancelled {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file has other names (hard links) or stands where it cannot be replaced.
     #[error("{} cannot be replaced: it has another name, or is mounted on its own", path.display())]
     CannotReplace {
@@ -202,6 +208,7 @@ impl Error {
             Self::Busy { .. } => "busy",
             Self::Sealed { .. } => "sealed",
             Self::InTransaction { .. } => "in_transaction",
+            Self::Cancelled { .. } => "cancelled",
             Self::CannotReplace { .. } => "cannot_replace",
             Self::Unsupported { .. } => "unsupported",
         }
@@ -259,7 +266,7 @@ impl Error {
             Self::Sealed { .. } => "`mv2 unseal FILE` makes it writable again",
             Self::InTransaction { .. } => "commit or roll back first",
             Self::CannotReplace { .. } => "write to a new file with `mv2 vacuum FILE --to NEW`",
-            Self::Unsupported { .. } => return None,
+            Self::Cancelled { .. } | Self::Unsupported { .. } => return None,
         };
         Some(text.to_owned())
     }

@@ -18,12 +18,14 @@
 //! | [`testing`] | input and output that counts, or lies and crashes |
 //! | `lock` | waiting for the write lock |
 
+mod build;
 mod checkpoint;
 mod commit;
 mod compact;
 pub mod error;
 mod file;
 mod lock;
+mod maintain;
 mod output;
 mod recovery;
 mod rewrite;

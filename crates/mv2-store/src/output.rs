@@ -19,11 +19,14 @@ const LARGE_SEGMENT_BYTES: u64 = 64 << 10;
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// What a new segment covers.
+#[derive(Clone, Debug)]
 pub(crate) struct Coverage {
     pub(crate) kind: SegmentKind,
     pub(crate) frames: Range<FrameId>,
     pub(crate) commits: (CommitId, CommitId),
     pub(crate) rows: u64,
+    /// Whether it holds the dead frames of the range alone.
+    pub(crate) history: bool,
 }
 
 /// A segment that is being written.
@@ -127,6 +130,8 @@ impl<'a> Output<'a> {
         self.segments.push(SegmentEntry {
             kind: coverage.kind,
             optional: coverage.kind >= SegmentKind::LEX,
+            history: coverage.history,
+            part: 0,
             summary_crc,
             id: self.next_segment,
             offset: segment.offset,

@@ -11,7 +11,8 @@ use mv2_format::IndexFactory;
 use mv2_format::header::{Header, WAL_OFFSET};
 use mv2_format::segment::PAGE_BYTES;
 
-use crate::checkpoint::{self, Compaction};
+use crate::checkpoint;
+use crate::compact::Compaction;
 use crate::error::{Error, Result};
 use crate::file::{MemoryFile, open_error};
 use crate::recovery;
@@ -46,8 +47,7 @@ impl Store {
     /// # Errors
     /// [`Error::AlreadyExists`], [`Error::Io`] or [`Error::Format`].
     pub fn backup(&self, path: &Path) -> Result<()> {
-        let max = self.options.checkpoint.max_segments;
-        self.copy_to(path, Compaction::Tiered(max))
+        self.copy_to(path, self.inline(false))
     }
 
     /// Writes the file anew as densely as possible and without a log: read-only until [`unseal`](Self::unseal).
@@ -64,8 +64,7 @@ impl Store {
     /// # Errors
     /// As for [`vacuum`](Self::vacuum).
     pub fn unseal(&mut self, create: &CreateOptions) -> Result<(u64, u64)> {
-        let max = self.options.checkpoint.max_segments;
-        self.rewrite(Compaction::Tiered(max), wal_len(create))
+        self.rewrite(self.inline(false), wal_len(create))
     }
 
     /// Whether the file is sealed.

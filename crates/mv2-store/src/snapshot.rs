@@ -7,7 +7,7 @@ use mv2_format::data::Cursor;
 use mv2_format::{CommitId, Frame, FrameId, FrameMeta, SegmentBytes, SegmentId, SegmentKind};
 
 use crate::error::{Error, Result};
-use crate::state::State;
+use crate::state::{Detail, State};
 use crate::types::{Changes, Commit, Stats};
 
 /// One commit's state, pinned. Cheap to clone; stays as it is whatever is committed later.
@@ -27,6 +27,13 @@ pub struct Segment {
     pub first_frame: FrameId,
     /// One past the last frame that it covers.
     pub end_frame: FrameId,
+    /// Whether it holds those frames of the range that were dead already at `split_at`, and no others.
+    pub history: bool,
+    /// Frames that were dead at this commit are in a history segment of the same range, if there are any. 0 where frames
+    /// are together whether dead or not.
+    pub split_at: CommitId,
+    /// Frames in it.
+    pub rows: u64,
     /// Its body.
     pub bytes: SegmentBytes,
 }
@@ -75,7 +82,11 @@ impl Snapshot {
             .segments
             .iter()
             .map(|entry| {
-                *stats.segments.entry(entry.kind.name()).or_default() += 1;
+                let mut name = entry.kind.name();
+                if entry.history {
+                    name.push_str("_history");
+                }
+                *stats.segments.entry(name).or_default() += 1;
                 entry.extent_len()
             })
             .sum();
@@ -179,12 +190,12 @@ impl Snapshot {
         }
     }
 
-    /// Dead frames of a range, sorted.
+    /// Frames of a range that died in a commit after one, sorted.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
-    pub fn dead_in(&self, range: Range<FrameId>) -> Result<Vec<FrameId>> {
-        let rows = self.state.tombstones(range)?;
+    pub fn dead_in(&self, range: Range<FrameId>, after: CommitId) -> Result<Vec<FrameId>> {
+        let rows = self.state.tombstones(range, after)?;
         let mut frames: Vec<_> = rows.iter().map(|row| row.frame).collect();
         frames.dedup();
         Ok(frames)
@@ -237,7 +248,9 @@ impl Snapshot {
             _ => self.state.commit(CommitId(id.0 - 1))?.watermark,
         };
         let mut changes = Changes::default();
-        let rows = self.state.tombstones(FrameId(0)..commit.watermark)?;
+        let rows = self
+            .state
+            .tombstones(FrameId(0)..commit.watermark, CommitId(id.0 - 1))?;
         for row in rows.into_iter().filter(|row| row.commit == id) {
             match row.by {
                 Some(by) => changes.superseded.push((row.frame, by)),
@@ -254,18 +267,24 @@ impl Snapshot {
 
 /// Indexes
 impl Snapshot {
-    /// The index segments of a kind, in order of their frames. They cover frames from 0 on without a gap.
+    /// The index segments of a kind, in order of their frames. They cover frames from 0 on without a gap, where a range
+    /// may have two: one of frames that were alive, and one of history, in this order, or one of the two only.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn segments(&self, kind: SegmentKind) -> Result<Vec<Segment>> {
-        self.state
-            .index_slots(kind)
+        let runs = self.state.index_runs(kind);
+        let slots = runs.iter().flat_map(|run| &run.slots);
+        slots
             .map(|slot| {
+                let entry = &slot.entry;
                 Ok(Segment {
-                    id: slot.entry.id,
-                    first_frame: slot.entry.first_frame,
-                    end_frame: slot.entry.end_frame,
+                    id: entry.id,
+                    first_frame: entry.first_frame,
+                    end_frame: entry.end_frame,
+                    history: entry.history,
+                    split_at: entry.last_commit,
+                    rows: entry.rows,
                     bytes: self.state.index_bytes(slot)?.clone(),
                 })
             })
@@ -283,7 +302,7 @@ impl Snapshot {
         let covered = self.state.covered(kind);
         let mut frames = Vec::new();
         self.state
-            .for_each_frame(covered..tail_start, true, &mut |frame| {
+            .for_each_frame(covered..tail_start, Detail::Resolved, &mut |frame| {
                 frames.push(Arc::new(frame.clone()));
                 Ok(())
             })?;

@@ -234,19 +234,30 @@ impl State {
         Ok(None)
     }
 
-    /// The tombstones of a range of frames, by frame.
-    pub(crate) fn tombstones(&self, frames: Range<FrameId>) -> Result<Vec<Tombstone>> {
+    /// The tombstones of a range of frames from commits after one, by frame.
+    pub(crate) fn tombstones(
+        &self,
+        frames: Range<FrameId>,
+        after: CommitId,
+    ) -> Result<Vec<Tombstone>> {
         let mut rows: Vec<_> = self
             .tail
             .dead
             .range(frames.clone())
             .map(|(_, tombstone)| *tombstone)
+            .filter(|row| row.commit > after)
             .collect();
         for slot in &self.checkpoint.tombstones {
-            if slot.entry.first_frame < frames.end && frames.start < slot.entry.end_frame {
-                let segment = slot.get(&self.file, TombstoneSegment::open)?;
-                for row in segment.range(frames.clone()) {
-                    rows.push(row.map_err(|source| self.file.format(source))?);
+            let entry = &slot.entry;
+            let overlaps = entry.first_frame < frames.end && frames.start < entry.end_frame;
+            if !overlaps || entry.last_commit <= after {
+                continue;
+            }
+            let segment = slot.get(&self.file, TombstoneSegment::open)?;
+            for row in segment.range(frames.clone()) {
+                let row = row.map_err(|source| self.file.format(source))?;
+                if row.commit > after {
+                    rows.push(row);
                 }
             }
         }
@@ -346,12 +357,11 @@ impl State {
         }
     }
 
-    /// Calls `each` with the frames of a range, dead or alive, in order. With `resolve` a payload that another frame carries is
-    /// filled in.
+    /// Calls `each` with the frames of a range, dead or alive, in order.
     pub(crate) fn for_each_frame(
         &self,
         range: Range<FrameId>,
-        resolve: bool,
+        detail: Detail,
         each: &mut dyn FnMut(&Frame) -> Result<()>,
     ) -> Result<()> {
         let mut last = None;
@@ -362,13 +372,17 @@ impl State {
                 continue;
             }
             let mut cursor = self.data(slot)?.cursor();
-            for id in start.0..end.0 {
-                let frame = cursor.frame(FrameId(id));
-                let frame = frame.map_err(|source| self.file.format(source))?;
-                each(&if resolve {
-                    self.complete(frame, &mut last)?
-                } else {
-                    frame
+            for id in (start.0..end.0).map(FrameId) {
+                let format = |source| self.file.format(source);
+                each(&match detail {
+                    Detail::Meta => Frame {
+                        meta: cursor.meta(id).map_err(format)?,
+                        payload: Vec::new(),
+                    },
+                    Detail::Stored => cursor.frame(id).map_err(format)?,
+                    Detail::Resolved => {
+                        self.complete(cursor.frame(id).map_err(format)?, &mut last)?
+                    }
                 })?;
             }
         }
@@ -464,28 +478,36 @@ impl State {
 
 /// Segments
 impl State {
-    /// The index segments of a kind that cover frames from 0 on without a gap.
-    pub(crate) fn index_slots(
-        &self,
-        kind: SegmentKind,
-    ) -> impl Iterator<Item = &Arc<Slot<SegmentBytes>>> {
-        let mut next = FrameId(0);
-        self.checkpoint
-            .indexes
-            .iter()
-            .filter(move |slot| slot.entry.kind == kind)
-            .take_while(move |slot| {
-                let follows = slot.entry.first_frame == next;
-                next = slot.entry.end_frame;
-                follows
-            })
+    /// The runs of an index that cover frames from 0 on without a gap.
+    pub(crate) fn index_runs(&self, kind: SegmentKind) -> Vec<IndexRun> {
+        let mut runs: Vec<IndexRun> = Vec::new();
+        for slot in &self.checkpoint.indexes {
+            let entry = &slot.entry;
+            if (entry.kind, entry.part) != (kind, 0) {
+                continue;
+            }
+            let frames = entry.first_frame..entry.end_frame;
+            match runs.last_mut() {
+                Some(run) if run.frames == frames => run.slots.push(Arc::clone(slot)),
+                last => {
+                    if frames.start != last.map_or(FrameId(0), |run| run.frames.end) {
+                        break;
+                    }
+                    runs.push(IndexRun {
+                        frames,
+                        slots: vec![Arc::clone(slot)],
+                    });
+                }
+            }
+        }
+        runs
     }
 
     /// Frames from 0 up to this one are covered by index segments of a kind.
     pub(crate) fn covered(&self, kind: SegmentKind) -> FrameId {
-        self.index_slots(kind)
+        self.index_runs(kind)
             .last()
-            .map_or(FrameId(0), |slot| slot.entry.end_frame)
+            .map_or(FrameId(0), |run| run.frames.end)
     }
 
     pub(crate) fn index_bytes<'a>(&self, slot: &'a Slot<SegmentBytes>) -> Result<&'a SegmentBytes> {
@@ -507,11 +529,54 @@ impl State {
     }
 }
 
+/// Neighbouring frames in an index: those that were alive when it was written, those that were dead, or both.
+#[derive(Clone)]
+pub(crate) struct IndexRun {
+    pub(crate) frames: Range<FrameId>,
+    /// One or two; the history segment is the last.
+    pub(crate) slots: Vec<Arc<Slot<SegmentBytes>>>,
+}
+
+impl IndexRun {
+    /// The commit whose dead frames were set apart; 0 if none were.
+    pub(crate) fn split_at(&self) -> CommitId {
+        self.slots
+            .first()
+            .map_or(CommitId(0), |slot| slot.entry.last_commit)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.frames.end.0 - self.frames.start.0
+    }
+
+    /// Bytes of its segments.
+    pub(crate) fn body_len(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.entry.body_len).sum()
+    }
+
+    /// Frames in its history segment.
+    pub(crate) fn history_rows(&self) -> u64 {
+        let history = self.slots.iter().filter(|slot| slot.entry.history);
+        history.map(|slot| slot.entry.rows).sum()
+    }
+}
+
 /// A payload that frames share, with the frame that carries it.
 pub(crate) type Shared = (FrameId, Vec<u8>);
 
 /// A shared payload is remembered up to this size.
 const MAX_SHARED_BYTES: usize = 1 << 20;
+
+/// How much of a frame is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// Metadata. Frames of segments come with an empty payload.
+    Meta,
+    /// The payload too, unless another frame carries it.
+    Stored,
+    /// The payload in any case.
+    Resolved,
+}
 
 enum Location<'a> {
     Tail(&'a Arc<Frame>),

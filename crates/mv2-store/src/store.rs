@@ -8,7 +8,7 @@ use mv2_format::header::{Header, Version, WAL_OFFSET};
 use mv2_format::segment::PAGE_BYTES;
 use mv2_format::{FileOffset, FrameId, Generation};
 
-use crate::checkpoint::{self, Compaction};
+use crate::checkpoint;
 use crate::error::{Error, Result};
 use crate::file::{MemoryFile, open_error};
 use crate::snapshot::Snapshot;
@@ -54,6 +54,8 @@ pub struct Store {
     pub(crate) own_root: Option<Generation>,
     /// Whether this handle has looked for what a crashed vacuum left.
     pub(crate) cleaned_up: bool,
+    /// The checkpoint after which no housekeeping was due.
+    pub(crate) nothing_due: Option<Generation>,
 }
 
 /// Open
@@ -150,6 +152,7 @@ impl Store {
             own_batch: None,
             own_root: None,
             cleaned_up: false,
+            nothing_due: None,
         }
     }
 
@@ -344,13 +347,19 @@ impl Store {
             self.release(&transaction.state().file);
             return Ok(None);
         }
+        let (bulk, before) = (options.bulk, transaction.state().root.generation);
         match self.write_commit(&mut transaction, options) {
             Ok(state) => {
                 let commit = state.commit(state.last_commit())?;
                 let file = Arc::clone(&state.file);
+                let folded = state.root.generation != before;
                 drop(transaction);
                 *self.state_guard() = Arc::new(state);
                 self.release(&file);
+                if folded {
+                    // The commit is durable and found whatever becomes of this; the next one tries again.
+                    let _ = self.index_lagging(bulk);
+                }
                 Ok(Some(commit.into()))
             }
             Err(error) => {
@@ -371,25 +380,16 @@ impl Store {
         }
     }
 
-    /// Folds the log into segments. An open transaction is not part of it and stays open.
+    /// Folds the log into segments, and brings into the indexes what lags behind them. An open transaction is not part
+    /// of it and stays open.
     ///
     /// # Errors
     /// What [`begin`](Self::begin) can meet, or [`Error::Io`].
     pub fn checkpoint(&mut self) -> Result<()> {
-        let compaction = Compaction::Tiered(self.options.checkpoint.max_segments);
-        self.fold(compaction, false)
-    }
-
-    /// Folds the log and rebuilds each index, and what data segments are small, as one segment.
-    ///
-    /// # Errors
-    /// What [`begin`](Self::begin) can meet, or [`Error::Io`].
-    pub fn optimize(&mut self) -> Result<()> {
-        self.fold(Compaction::Full, true)
-    }
-
-    fn fold(&mut self, compaction: Compaction, always: bool) -> Result<()> {
         let was_open = self.in_transaction();
+        if !was_open {
+            self.index_lagging(false)?;
+        }
         self.begin()?;
         let state = self.current();
         let lagging = self
@@ -397,8 +397,8 @@ impl Store {
             .indexes
             .iter()
             .any(|index| state.covered(index.kind()) < state.next_frame());
-        let result = if always || lagging || !state.tail.commits.is_empty() {
-            self.write_checkpoint(&state, None, compaction)
+        let result = if lagging || !state.tail.commits.is_empty() {
+            self.write_checkpoint(&state, None, self.inline(false), None)
                 .map(|next| *self.state_guard() = Arc::new(next))
         } else {
             Ok(())

@@ -255,7 +255,7 @@ pub struct Stats {
     pub wal_used_bytes: u64,
     /// Frames in the log.
     pub tail_frames: u64,
-    /// Live segments by kind.
+    /// Live segments by kind. Those of an index that hold dead frames alone are counted apart, as `lex_history`.
     pub segments: BTreeMap<String, u64>,
 }
 

@@ -255,7 +255,7 @@ impl Check<'_> {
                 Err(error) => self.problem(0, format!("commit {id}: {error}"), None),
             }
         }
-        match state.tombstones(FrameId(0)..state.next_frame()) {
+        match state.tombstones(FrameId(0)..state.next_frame(), CommitId(0)) {
             Ok(rows) => {
                 let expected = state.checkpoint.toc.dead_frames + state.tail.dead.len() as u64;
                 if rows.len() as u64 != expected {

@@ -32,6 +32,10 @@ impl IndexFactory for TimeIndex {
     fn builder(&self) -> Box<dyn IndexBuilder> {
         Box::new(Builder::default())
     }
+
+    fn reads_payload(&self) -> bool {
+        false
+    }
 }
 
 /// Collects rows in the order of their frames and sorts them at the end.

@@ -3,7 +3,11 @@
 //! ```text
 //! frames   0 ................. 4000 .......... 4256 ... 4260
 //!          | segment 7 (file)  | segment 9     | run  | run    <- runs are built in memory
+//!          | history           | history       |
 //! ```
+//!
+//! Frames of a range that were dead when its segment was written are in the segment of history, which the newest commit
+//! does not need.
 //!
 //! What was opened or built is kept: segments of the file by their number, runs by the frames that
 //! they were built from, and a finished reader by the snapshot's token, so that a search on a memory
@@ -19,7 +23,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use mv2_format::{BoxError, Frame, FrameId, IndexFactory, SegmentBytes, SegmentId, SegmentKind};
+use mv2_format::{
+    BoxError, CommitId, Frame, FrameId, IndexFactory, SegmentBytes, SegmentId, SegmentKind,
+};
 use mv2_lex::{
     DocText, LexIndex, Query, Reader, SearchOptions, Segment, SegmentView, TextSource, UriFilter,
 };
@@ -177,13 +183,14 @@ impl Cache {
             return Ok(reader);
         }
         let mut segments = self.file_segments(snapshot)?;
-        segments.extend(self.memory_segments(snapshot)?);
-        segments.sort_by_key(|segment| segment.first_frame());
+        let memory = self.memory_segments(snapshot)?;
+        segments.extend(memory.into_iter().map(|segment| (segment, CommitId(0))));
         let cutoff = snapshot.end_frame();
         let views = segments
             .into_iter()
-            .map(|segment| {
-                let dead = snapshot.dead_in(segment.first_frame()..segment.end_frame())?;
+            .map(|(segment, split_at)| {
+                let frames = segment.first_frame()..segment.end_frame();
+                let dead = snapshot.dead_in(frames, split_at)?;
                 SegmentView::new(segment, cutoff, &dead)
                     .map_err(|error| unusable(&self.path, None, error))
             })
@@ -196,8 +203,11 @@ impl Cache {
         Ok(reader)
     }
 
-    fn file_segments(&mut self, snapshot: &Snapshot) -> Result<Vec<Arc<Segment>>> {
-        let live = snapshot.segments(SegmentKind::LEX)?;
+    /// The segments of frames that were alive at a commit, with this commit. A snapshot is no older than the splits of
+    /// its segments, so it sees nothing of their history.
+    fn file_segments(&mut self, snapshot: &Snapshot) -> Result<Vec<(Arc<Segment>, CommitId)>> {
+        let mut live = snapshot.segments(SegmentKind::LEX)?;
+        live.retain(|segment| !segment.history);
         let mut segments = Vec::with_capacity(live.len());
         for stored in &live {
             let known = self.opened.get(&stored.id).filter(|known| known.is(stored));
@@ -209,12 +219,12 @@ impl Cache {
                     Arc::new(open)
                 }
             };
-            segments.push(segment);
+            segments.push((segment, stored.split_at));
         }
         // What this snapshot does not use any more goes, unless a kept reader still uses it.
         self.opened
             .retain(|_, known| Arc::strong_count(&known.segment) > 1);
-        for (stored, segment) in live.into_iter().zip(&segments) {
+        for (stored, (segment, _)) in live.into_iter().zip(&segments) {
             let opened = Opened {
                 bytes: stored.bytes,
                 segment: Arc::clone(segment),

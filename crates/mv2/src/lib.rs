@@ -50,6 +50,7 @@ mod context;
 #[cfg(feature = "lex")]
 mod cursor;
 mod error;
+mod housekeeping;
 #[cfg(feature = "lex")]
 mod lexical;
 mod memory;

@@ -10,6 +10,7 @@ use mv2_store::{Changes, Commit, CommitOptions, CreateOptions, PutStatus, Store,
 
 use crate::context::{Context, ContextRequest};
 use crate::error::{Error, Result};
+use crate::housekeeping::Housekeeper;
 use crate::options::OpenOptions;
 use crate::put::{PutOptions, PutOutcome};
 use crate::rewrite::Rewritten;
@@ -44,6 +45,7 @@ pub struct Memvid {
     create: CreateOptions,
     /// Frames that this handle put since it took the lock.
     pending: Option<Range<FrameId>>,
+    housekeeper: Housekeeper,
     temporal: Arc<Temporal>,
     #[cfg(feature = "lex")]
     lexical: Arc<crate::lexical::Lexical>,
@@ -90,7 +92,11 @@ impl Memvid {
         OpenOptions::new()
     }
 
-    pub(crate) fn from_store(store: Store, create: CreateOptions) -> Self {
+    pub(crate) fn from_store(
+        store: Store,
+        create: CreateOptions,
+        housekeeper: Housekeeper,
+    ) -> Self {
         Self {
             #[cfg(feature = "lex")]
             lexical: Arc::new(crate::lexical::Lexical::new(store.path())),
@@ -98,6 +104,7 @@ impl Memvid {
             store,
             create,
             pending: None,
+            housekeeper,
         }
     }
 
@@ -231,11 +238,16 @@ impl Memvid {
     }
 
     fn commit_options(&mut self, options: CommitOptions) -> Result<Option<Commit>> {
+        let bulk = options.bulk;
         let result = self.store.commit(options);
         if !self.store.in_transaction() {
             self.pending = None;
         }
-        Ok(result?)
+        let commit = result?;
+        if commit.is_some() && !bulk {
+            self.housekeeper.after_commit(&mut self.store);
+        }
+        Ok(commit)
     }
 
     /// Forgets the batch and releases the lock.
@@ -262,10 +274,24 @@ impl Memvid {
     /// # Errors
     /// As for [`commit`](Self::commit).
     pub fn checkpoint(&mut self) -> Result<()> {
-        Ok(self.store.checkpoint()?)
+        self.store.checkpoint()?;
+        self.housekeeper.after_commit(&mut self.store);
+        Ok(())
     }
 
-    /// Rebuilds each index as one segment, which makes searches a little faster.
+    /// Does one piece of housekeeping that is due, if there is one: joins segments, or sets apart what died, so that
+    /// searches stay fast. `false` if there is nothing to do. A handle does so by itself
+    /// [in the background](OpenOptions::background); this is for processes that end soon or want no thread.
+    ///
+    /// Others read and write meanwhile. A crash loses nothing.
+    ///
+    /// # Errors
+    /// `locked`, `read_only`, `disk_full`, `io`, ...: the memory is as it was then.
+    pub fn maintain(&mut self) -> Result<bool> {
+        Ok(self.store.maintain(&|| false)?)
+    }
+
+    /// Rebuilds each index as one segment, which makes searches a little faster. Others read and write meanwhile.
     ///
     /// The file grows by what is rebuilt; [`vacuum`](Self::vacuum) rebuilds as well and gives the space back.
     ///

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mv2_store::{CheckpointPolicy, Clock, CreateOptions, Store};
 
 use crate::error::{Error, Result};
+use crate::housekeeping::Housekeeper;
 use crate::memory::Memvid;
 
 /// How a memory file is made and opened.
@@ -24,11 +25,22 @@ use crate::memory::Memvid;
 /// assert_eq!(mem.stats()?.wal_bytes, 4 << 20);
 /// # Ok::<(), mv2::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct OpenOptions {
     store: mv2_store::OpenOptions,
     create: CreateOptions,
+    background: bool,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            store: mv2_store::OpenOptions::default(),
+            create: CreateOptions::default(),
+            background: true,
+        }
+    }
 }
 
 /// Set
@@ -56,6 +68,14 @@ impl OpenOptions {
         self
     }
 
+    /// Whether a handle for writing joins segments in a thread of its own after commits, which keeps searches fast. On by
+    /// default; off it is up to [`Memvid::maintain`]. With a [`lock_wait`](Self::lock_wait) below a second it is off
+    /// as well, as the thread takes the write lock for a moment.
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
     /// Where commits get their time from, the system's clock by default.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.store.clock = clock;
@@ -71,7 +91,7 @@ impl OpenOptions {
     /// `already_exists` if there is something at the path.
     pub fn create(&self, path: impl AsRef<Path>) -> Result<Memvid> {
         let store = Store::create(path.as_ref(), &self.create, self.store_options())?;
-        Ok(Memvid::from_store(store, self.create.clone()))
+        Ok(self.memory(store, self.background))
     }
 
     /// Opens a file for reading and writing.
@@ -80,7 +100,7 @@ impl OpenOptions {
     /// `not_found`, `not_a_file`, `not_mv2`, `memvid2`, `unsupported_version`, `corrupt`, ...
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Memvid> {
         let store = Store::open(path.as_ref(), self.store_options())?;
-        Ok(Memvid::from_store(store, self.create.clone()))
+        Ok(self.memory(store, self.background))
     }
 
     /// Opens a file for reading. Writes on the handle fail with `read_only`.
@@ -89,7 +109,7 @@ impl OpenOptions {
     /// As for [`open`](Self::open).
     pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<Memvid> {
         let store = Store::open_read_only(path.as_ref(), self.store_options())?;
-        Ok(Memvid::from_store(store, self.create.clone()))
+        Ok(self.memory(store, false))
     }
 
     /// Opens a file for reading and writing, and makes it if there is none. Of two processes that
@@ -107,6 +127,11 @@ impl OpenOptions {
             Err(Error::Store(mv2_store::Error::AlreadyExists { .. })) => self.open(path),
             result => result,
         }
+    }
+
+    fn memory(&self, store: Store, background: bool) -> Memvid {
+        let housekeeper = Housekeeper::new(store.path(), background.then(|| self.store_options()));
+        Memvid::from_store(store, self.create.clone(), housekeeper)
     }
 
     fn store_options(&self) -> mv2_store::OpenOptions {

@@ -6,7 +6,7 @@ use crate::interrupt;
 use crate::output::json::{CommitRef, Deleted, DeletedFrame};
 use crate::output::{Output, human, json};
 
-use super::{Target, open_options};
+use super::{Target, open_options, tidy_up};
 
 pub(super) fn run(args: &DeleteArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
     let mut memory = open_options(global).open(&args.file)?;
@@ -26,7 +26,7 @@ pub(super) fn run(args: &DeleteArgs, global: &Global, output: &mut Output) -> an
             uri: meta.uri,
         });
     }
-    let _gate = interrupt::gate();
+    let gate = interrupt::gate();
     let commit = match &args.message {
         Some(message) => memory.commit_with(message)?,
         None => memory.commit()?,
@@ -48,5 +48,7 @@ pub(super) fn run(args: &DeleteArgs, global: &Global, output: &mut Output) -> an
         }
     }
     output.flush()?;
+    drop(gate);
+    tidy_up(&mut memory);
     Ok(Exit::Done)
 }

@@ -25,7 +25,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use mv2::format::frame::MAX_PAYLOAD_BYTES;
-use mv2::{FrameId, OpenOptions, PutOptions};
+use mv2::{FrameId, Memvid, OpenOptions, PutOptions};
 
 use crate::cli::{Cli, Command, DocumentArgs, Global};
 use crate::exit::{Exit, Failure};
@@ -57,9 +57,19 @@ pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
     }
 }
 
-/// How each command opens a memory.
+/// How each command opens a memory. A command ends soon: it does its housekeeping last and has no thread for it.
 fn open_options(global: &Global) -> OpenOptions {
-    OpenOptions::new().lock_wait(global.lock_wait)
+    OpenOptions::new()
+        .lock_wait(global.lock_wait)
+        .background(false)
+}
+
+/// Housekeeping that is due after a small change, once its result is printed: one piece at the most, so that nobody waits
+/// long.
+fn tidy_up(memory: &mut Memvid) {
+    interrupt::rewriting();
+    // The command has done what it was asked for; the next one that writes tries again.
+    let _ = memory.maintain();
 }
 
 /// Runs what may take long and is all or nothing: with a sign of life, and Ctrl-C may end it at any moment.

@@ -8,7 +8,7 @@ use crate::interrupt;
 use crate::output::json::{CommitRef, Put, PutFrame};
 use crate::output::{Output, json};
 
-use super::{Target, is_stdin, open_options, put_options, read_document, read_stdin};
+use super::{Target, is_stdin, open_options, put_options, read_document, read_stdin, tidy_up};
 
 pub(super) fn run(args: &UpdateArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
     let options = put_options(&args.document, args.uri.as_deref());
@@ -31,7 +31,7 @@ pub(super) fn run(args: &UpdateArgs, global: &Global, output: &mut Output) -> an
         None => snapshot.frame_by_id(id)?.uri,
     };
     let outcome = memory.update_frame(id, payload, options)?;
-    let _gate = interrupt::gate();
+    let gate = interrupt::gate();
     let commit = match &args.message {
         Some(message) => memory.commit_with(message)?,
         None => memory.commit()?,
@@ -57,5 +57,7 @@ pub(super) fn run(args: &UpdateArgs, global: &Global, output: &mut Output) -> an
         ))?;
     }
     output.flush()?;
+    drop(gate);
+    tidy_up(&mut memory);
     Ok(Exit::Done)
 }

@@ -32,7 +32,7 @@ pub fn options() -> OpenOptions {
     }
 }
 
-/// An index of the frames' ids.
+/// An index of the frames' ids, which wants dead frames apart.
 pub struct IdIndex;
 
 struct IdBuilder(Vec<u8>);
@@ -45,6 +45,32 @@ impl IndexFactory for IdIndex {
     fn builder(&self) -> Box<dyn IndexBuilder> {
         Box::new(IdBuilder(Vec::new()))
     }
+
+    fn keeps_history_apart(&self) -> bool {
+        true
+    }
+}
+
+/// The ids in the index's segments, and the ids in those of history.
+pub fn indexed(store: &Store) -> (Vec<u64>, Vec<u64>) {
+    let (mut alive, mut history) = (Vec::new(), Vec::new());
+    for segment in store
+        .snapshot()
+        .unwrap()
+        .segments(SegmentKind::LEX)
+        .unwrap()
+    {
+        let bytes = segment.bytes.get(0..segment.bytes.len()).unwrap();
+        assert_eq!(bytes.len() as u64, segment.rows * 8);
+        let ids = bytes
+            .chunks_exact(8)
+            .map(|id| u64::from_le_bytes(id.try_into().unwrap()));
+        match segment.history {
+            true => history.extend(ids),
+            false => alive.extend(ids),
+        }
+    }
+    (alive, history)
 }
 
 impl IndexBuilder for IdBuilder {

@@ -6,6 +6,7 @@ use std::io;
 use mv2::{Commit, Memvid, PutOptions, PutStatus, text};
 
 use crate::cli::PutArgs;
+use crate::commands::tidy_up;
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::output::json::{CommitRef, Put, PutFrame, Skipped, SkippedObject};
@@ -169,8 +170,9 @@ impl<'a> Importer<'a> {
         self.commit(false)?;
         if self.index_waits {
             // What is acknowledged is durable and found already; this builds the index for the searches to come.
-            let _gate = interrupt::gate();
+            interrupt::rewriting();
             self.memory.checkpoint()?;
+            while self.memory.maintain()? {}
         }
         self.progress.finish();
         if self.counts.binary > 0 {
@@ -185,6 +187,9 @@ impl<'a> Importer<'a> {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
                 _ => {}
             }
+        }
+        if !self.index_waits {
+            tidy_up(&mut self.memory);
         }
         Ok(if self.counts.rejected > 0 {
             Exit::Error

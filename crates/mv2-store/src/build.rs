@@ -1,0 +1,505 @@
+//! Builds the segments of a checkpoint: from the tail of the log, from older segments that are joined, and from what was
+//! built beforehand. `docs/format.md`, section "Checkpoint".
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use mv2_format::codec::{Density, train_dictionary};
+use mv2_format::commits::{self, CommitRow};
+use mv2_format::data::DataBuilder;
+use mv2_format::toc::Toc;
+use mv2_format::tombstones::{self, Tombstone};
+use mv2_format::{CommitId, Frame, FrameId, Generation, IndexFactory, SegmentId, SegmentKind};
+
+use crate::compact::{Compaction, INLINE_FRAMES};
+use crate::error::Result;
+use crate::output::{Coverage, Output};
+use crate::state::{Detail, IndexRun, State};
+
+/// From this much text on a dictionary pays for itself.
+const DICTIONARY_TEXT_BYTES: u64 = 1 << 20;
+
+/// Largest dictionary, and text that it is trained on for each byte of it.
+const DICTIONARY_BYTES: u64 = 32 << 10;
+const TRAINING_BYTES_PER_BYTE: u64 = 40;
+
+/// Frames, and bytes of text, that an import lets lag behind an index.
+const BULK_INDEX_FRAMES: u64 = 16 << 10;
+const BULK_INDEX_BYTES: u64 = 32 << 20;
+
+/// A sample for the training is at most this long.
+const SAMPLE_BYTES: usize = 8 << 10;
+
+/// A segment's body with what it covers.
+pub(crate) type Body = (Coverage, Vec<u8>);
+
+/// Segments of one kind that were built beforehand, in memory, from committed frames.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) kind: SegmentKind,
+    /// Frames that they cover.
+    pub(crate) frames: Range<FrameId>,
+    /// The segments whose place they take, in order.
+    pub(crate) inputs: Vec<SegmentId>,
+    pub(crate) outputs: Vec<Body>,
+}
+
+impl Built {
+    /// Whether a state still has what it was built from.
+    pub(crate) fn fits(&self, state: &State) -> bool {
+        let inside = |frames: &Range<FrameId>| {
+            self.frames.start <= frames.start && frames.start < self.frames.end
+        };
+        let mut inputs = Vec::new();
+        if self.kind == SegmentKind::DATA {
+            let entries = state.checkpoint.data.iter().map(|slot| &slot.entry);
+            inputs.extend(
+                entries
+                    .filter(|entry| inside(&(entry.first_frame..entry.end_frame)))
+                    .map(|entry| entry.id),
+            );
+            return inputs == self.inputs;
+        }
+        let mut covered = FrameId(0);
+        for run in state.index_runs(self.kind) {
+            if inside(&run.frames) {
+                inputs.extend(run.slots.iter().map(|slot| slot.entry.id));
+            }
+            covered = run.frames.end;
+        }
+        inputs == self.inputs && self.frames.start <= covered
+    }
+}
+
+/// Builds the segments of a state and lists them.
+pub(crate) fn build(
+    state: &State,
+    out: &mut Output<'_>,
+    indexes: &[Arc<dyn IndexFactory>],
+    compaction: Compaction,
+    adopted: Option<&Built>,
+) -> Result<Toc> {
+    let old = &state.checkpoint.toc;
+    let tail = &state.tail;
+    let of = |kind| adopted.filter(|built| built.kind == kind);
+    build_data(state, out, compaction, of(SegmentKind::DATA))?;
+    build_commits(state, out, compaction)?;
+    build_tombstones(state, out, compaction)?;
+    let built: Vec<_> = indexes.iter().map(|index| index.kind()).collect();
+    for index in indexes {
+        build_index(state, out, index.as_ref(), compaction, of(index.kind()))?;
+    }
+    // Indexes that this build does not know stay, and are caught up by one that does.
+    for slot in &state.checkpoint.indexes {
+        if !built.contains(&slot.entry.kind) {
+            out.keep(&slot.entry)?;
+        }
+    }
+    let payload: u64 = tail.frames.iter().map(|frame| frame.meta.payload_len).sum();
+    let mut toc = Toc {
+        uuid: old.uuid,
+        generation: Generation(old.generation.0 + 1),
+        next_segment: out.next_segment,
+        next_frame: state.next_frame(),
+        last_commit: state.last_commit(),
+        last_time: state.last_time().unwrap_or_default(),
+        dead_frames: old.dead_frames + tail.dead.len() as u64,
+        payload_bytes: old.payload_bytes.saturating_add(payload),
+        segments: std::mem::take(&mut out.segments),
+    };
+    toc.sort();
+    Ok(toc)
+}
+
+/// The groups of a plan: segments that become one, and whether what is new joins them. `segments` has one more size in
+/// the plan than segments if there is something new.
+fn groups<S>(segments: &[S], plan: Vec<Range<usize>>) -> impl Iterator<Item = (&[S], bool)> {
+    plan.into_iter().map(move |group| {
+        let end = group.end.min(segments.len());
+        (
+            &segments[group.start.min(end)..end],
+            group.end > segments.len(),
+        )
+    })
+}
+
+fn build_data(
+    state: &State,
+    out: &mut Output<'_>,
+    compaction: Compaction,
+    adopted: Option<&Built>,
+) -> Result<()> {
+    let mut slots = &state.checkpoint.data[..];
+    if let Some(built) = adopted {
+        adopt(out, built)?;
+        for slot in slots {
+            if !built.inputs.contains(&slot.entry.id) {
+                out.keep(&slot.entry)?;
+            }
+        }
+        slots = &[];
+    }
+    let has_tail = !state.tail.frames.is_empty();
+    let mut sizes: Vec<u64> = slots.iter().map(|slot| slot.entry.body_len).collect();
+    if has_tail {
+        sizes.push(state.tail.payload_bytes);
+    }
+    for (old, with_tail) in groups(slots, compaction.plan_data(&sizes)) {
+        let repack = matches!(compaction, Compaction::Densest);
+        if let ([slot], false, false) = (old, with_tail, repack) {
+            out.keep(&slot.entry)?;
+            continue;
+        }
+        let first = old.first().map_or(state.checkpoint.toc.next_frame, |slot| {
+            slot.entry.first_frame
+        });
+        let end = if with_tail {
+            state.next_frame()
+        } else {
+            old.last().map_or(first, |slot| slot.entry.end_frame)
+        };
+        let mut text = if with_tail {
+            state.tail.payload_bytes
+        } else {
+            0
+        };
+        for slot in old {
+            text += state.data(slot)?.stream_len();
+        }
+        let mut segment = out.begin(text)?;
+        let density = compaction.density(text);
+        let coverage = pack_data(state, first..end, text, density, &mut |piece| {
+            out.append_body(&mut segment, piece)
+        })?;
+        out.end(segment, coverage)?;
+    }
+    Ok(())
+}
+
+/// Writes what was built beforehand.
+fn adopt(out: &mut Output<'_>, built: &Built) -> Result<()> {
+    for (coverage, body) in &built.outputs {
+        out.write(body, coverage.clone())?;
+    }
+    Ok(())
+}
+
+/// Packs a range of frames with so many bytes of text as a data segment, piece by piece.
+pub(crate) fn pack_data(
+    state: &State,
+    frames: Range<FrameId>,
+    text: u64,
+    density: Density,
+    sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<Coverage> {
+    let dictionary = if text >= DICTIONARY_TEXT_BYTES {
+        let len = DICTIONARY_BYTES.min(text / 64);
+        train_dictionary(&samples(state, frames.clone(), text, len)?, len as usize)
+    } else {
+        Vec::new()
+    };
+    let format = |source| state.file.format(source);
+    let mut builder =
+        DataBuilder::new(frames.start, density.possible(), dictionary).map_err(format)?;
+    let mut commits: Option<(CommitId, CommitId)> = None;
+    state.for_each_frame(frames.clone(), Detail::Stored, &mut |frame| {
+        let commit = frame.meta.commit;
+        let (from, to) = commits.unwrap_or((commit, commit));
+        commits = Some((from.min(commit), to.max(commit)));
+        builder.add(frame).map_err(format)?;
+        sink(&builder.take())
+    })?;
+    sink(&builder.finish().map_err(format)?)?;
+    Ok(Coverage {
+        kind: SegmentKind::DATA,
+        rows: frames.end.0 - frames.start.0,
+        frames,
+        commits: commits.unwrap_or_default(),
+        history: false,
+    })
+}
+
+/// Payloads from all over a range of frames, to train a dictionary of so many bytes on.
+fn samples(state: &State, frames: Range<FrameId>, text: u64, len: u64) -> Result<Vec<Vec<u8>>> {
+    let wanted = len * TRAINING_BYTES_PER_BYTE;
+    // Every `stride`-th frame, so that the samples are about as much text as is wanted.
+    let stride = (text / wanted.max(1)).max(1);
+    let mut samples = Vec::new();
+    let mut taken = 0;
+    for id in (frames.start.0..frames.end.0).step_by(stride as usize) {
+        if taken >= wanted {
+            break;
+        }
+        let meta = state.meta(FrameId(id))?;
+        if !meta.is_text || meta.payload_frame.is_some() {
+            continue;
+        }
+        let mut sample = Vec::new();
+        state.read_payload(FrameId(id), &mut |piece| {
+            let room = SAMPLE_BYTES - sample.len();
+            sample.extend_from_slice(&piece[..piece.len().min(room)]);
+        })?;
+        taken += sample.len() as u64;
+        samples.push(sample);
+    }
+    Ok(samples)
+}
+
+fn build_commits(state: &State, out: &mut Output<'_>, compaction: Compaction) -> Result<()> {
+    let slots = &state.checkpoint.commits;
+    let tail = &state.tail.commits;
+    let mut sizes: Vec<u64> = slots.iter().map(|slot| slot.entry.rows).collect();
+    if !tail.is_empty() {
+        sizes.push(tail.len() as u64);
+    }
+    for (old, with_tail) in groups(slots, compaction.plan_rows(&sizes)) {
+        if let ([slot], false) = (old, with_tail) {
+            out.keep(&slot.entry)?;
+            continue;
+        }
+        let mut rows: Vec<CommitRow> = Vec::new();
+        for slot in old {
+            let segment = state.commit_rows(slot)?;
+            for id in slot.entry.first_commit.0..=slot.entry.last_commit.0 {
+                let row = segment.get(CommitId(id));
+                rows.extend(row.map_err(|source| state.file.format(source))?);
+            }
+        }
+        if with_tail {
+            rows.extend(tail.iter().cloned());
+        }
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            continue;
+        };
+        let coverage = Coverage {
+            kind: SegmentKind::COMMITS,
+            frames: FrameId(0)..FrameId(0),
+            commits: (first.id, last.id),
+            rows: rows.len() as u64,
+            history: false,
+        };
+        out.write(&commits::encode(&rows), coverage)?;
+    }
+    Ok(())
+}
+
+fn build_tombstones(state: &State, out: &mut Output<'_>, compaction: Compaction) -> Result<()> {
+    let mut slots = state.checkpoint.tombstones.clone();
+    // Deaths hit frames of any age, so the order of these segments is that of their commits.
+    slots.sort_by_key(|slot| slot.entry.first_commit);
+    let tail = &state.tail.dead;
+    let mut sizes: Vec<u64> = slots.iter().map(|slot| slot.entry.rows).collect();
+    if !tail.is_empty() {
+        sizes.push(tail.len() as u64);
+    }
+    for (old, with_tail) in groups(&slots, compaction.plan_rows(&sizes)) {
+        if let ([slot], false) = (old, with_tail) {
+            out.keep(&slot.entry)?;
+            continue;
+        }
+        let mut rows: Vec<Tombstone> = Vec::new();
+        for slot in old {
+            let segment = state.tombstone_rows(slot)?;
+            for index in 0..segment.len() {
+                rows.push(
+                    segment
+                        .row(index)
+                        .map_err(|source| state.file.format(source))?,
+                );
+            }
+        }
+        if with_tail {
+            rows.extend(tail.values().copied());
+        }
+        let frames = rows.iter().map(|row| row.frame);
+        let commits = rows.iter().map(|row| row.commit);
+        let coverage = Coverage {
+            kind: SegmentKind::TOMBSTONES,
+            frames: frames.clone().min().unwrap_or_default()
+                ..frames.max().unwrap_or_default().next(),
+            commits: (
+                commits.clone().min().unwrap_or_default(),
+                commits.max().unwrap_or_default(),
+            ),
+            rows: rows.len() as u64,
+            history: false,
+        };
+        out.write(&tombstones::encode(rows), coverage)?;
+    }
+    Ok(())
+}
+
+fn build_index(
+    state: &State,
+    out: &mut Output<'_>,
+    index: &dyn IndexFactory,
+    compaction: Compaction,
+    adopted: Option<&Built>,
+) -> Result<()> {
+    let mut runs = state.index_runs(index.kind());
+    let mut covered = runs.last().map_or(FrameId(0), |run| run.frames.end);
+    if let Some(built) = adopted {
+        adopt(out, built)?;
+        for slot in runs.iter().flat_map(|run| &run.slots) {
+            if !built.inputs.contains(&slot.entry.id) {
+                out.keep(&slot.entry)?;
+            }
+        }
+        covered = covered.max(built.frames.end);
+        runs.clear();
+    }
+    let end = match waits(state, covered, compaction)? {
+        true => covered,
+        false => state.next_frame(),
+    };
+    let mut frames: Vec<u64> = runs.iter().map(IndexRun::len).collect();
+    let mut bytes: Vec<u64> = runs.iter().map(IndexRun::body_len).collect();
+    if covered < end {
+        frames.push(end.0 - covered.0);
+        // About as large as what the text becomes.
+        bytes.push(text_from(state, covered)? / 2);
+    }
+    for (old, with_new) in groups(&runs, compaction.plan_index(&frames, &bytes)) {
+        let unsplit = matches!(compaction, Compaction::Full | Compaction::Densest)
+            && old
+                .iter()
+                .any(|run| unsplit(state, index, run).is_ok_and(|dead| dead > 0));
+        if let ([run], false, false) = (old, with_new, unsplit) {
+            for slot in &run.slots {
+                out.keep(&slot.entry)?;
+            }
+            continue;
+        }
+        let first = old.first().map_or(covered, |run| run.frames.start);
+        let last = if with_new {
+            end
+        } else {
+            old.last().map_or(first, |run| run.frames.end)
+        };
+        // An index that cannot take a frame is left behind: it costs a feature, never data.
+        match build_index_bodies(state, index, first..last, &|| Ok(()))? {
+            Some(bodies) => {
+                for (coverage, body) in bodies {
+                    out.write(&body, coverage)?;
+                }
+            }
+            None => {
+                for slot in old.iter().flat_map(|run| &run.slots) {
+                    out.keep(&slot.entry)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether frames that an index does not cover stay so at this checkpoint. Readers index what lags behind in memory, so it
+/// must stay little: who commits so much brings it in right after, without the lock, and if it was killed there, the
+/// next one does so here.
+fn waits(state: &State, covered: FrameId, compaction: Compaction) -> Result<bool> {
+    let Compaction::Inline { bulk, .. } = compaction else {
+        return Ok(false);
+    };
+    let left = state.checkpoint.toc.next_frame.0.saturating_sub(covered.0);
+    if left >= 2 * BULK_INDEX_FRAMES {
+        return Ok(false);
+    }
+    Ok(bulk || state.next_frame().0 - covered.0 > INLINE_FRAMES)
+}
+
+/// Frames from `covered` on that are worth an index segment of their own now: up to about as much text as an import lets
+/// lag behind. Frames of the tail are not among them.
+pub(crate) fn lagging(state: &State, covered: FrameId, bulk: bool) -> Result<Range<FrameId>> {
+    let end = state.checkpoint.toc.next_frame;
+    let left = end.0.saturating_sub(covered.0);
+    if left <= INLINE_FRAMES
+        || (bulk && left < BULK_INDEX_FRAMES && text_from(state, covered)? < BULK_INDEX_BYTES)
+    {
+        return Ok(covered..covered);
+    }
+    let mut text = 0;
+    for slot in &state.checkpoint.data {
+        if slot.entry.end_frame <= covered {
+            continue;
+        }
+        text += state.data(slot)?.stream_len();
+        if text >= BULK_INDEX_BYTES {
+            return Ok(covered..slot.entry.end_frame);
+        }
+    }
+    Ok(covered..end)
+}
+
+/// About how many bytes of text the frames from one on hold.
+fn text_from(state: &State, first: FrameId) -> Result<u64> {
+    let mut text = state.tail.payload_bytes;
+    for slot in state.checkpoint.data.iter().rev() {
+        if slot.entry.end_frame <= first {
+            break;
+        }
+        text += state.data(slot)?.stream_len();
+    }
+    Ok(text)
+}
+
+/// Frames that died since the dead ones of a run were set apart.
+pub(crate) fn unsplit(state: &State, index: &dyn IndexFactory, run: &IndexRun) -> Result<u64> {
+    if !index.keeps_history_apart() {
+        return Ok(0);
+    }
+    let rows = state.tombstones(run.frames.clone(), run.split_at())?;
+    Ok(rows.len() as u64)
+}
+
+/// The bodies of an index over a range of frames: of those that are alive, and of the dead ones if the index wants them
+/// apart. `None` if the index refuses a frame. `go_on` is asked now and then.
+pub(crate) fn build_index_bodies(
+    state: &State,
+    index: &dyn IndexFactory,
+    frames: Range<FrameId>,
+    go_on: &dyn Fn() -> Result<()>,
+) -> Result<Option<Vec<Body>>> {
+    let (dead, split_at) = match index.keeps_history_apart() {
+        true => (
+            state.tombstones(frames.clone(), CommitId(0))?,
+            state.last_commit(),
+        ),
+        false => (Vec::new(), CommitId(0)),
+    };
+    let mut dead = dead.iter().map(|row| row.frame).peekable();
+    let mut builders = [(index.builder(), 0u64), (index.builder(), 0)];
+    let mut sound = true;
+    let detail = match index.reads_payload() {
+        true => Detail::Resolved,
+        false => Detail::Meta,
+    };
+    state.for_each_frame(frames.clone(), detail, &mut |frame: &Frame| {
+        let id = frame.meta.id;
+        if id.0.is_multiple_of(64) {
+            go_on()?;
+        }
+        while dead.next_if(|dead| *dead < id).is_some() {}
+        let (builder, rows) = &mut builders[usize::from(dead.peek() == Some(&id))];
+        sound = sound && builder.add(frame).is_ok();
+        *rows += 1;
+        Ok(())
+    })?;
+    let mut bodies = Vec::new();
+    for ((builder, rows), history) in builders.into_iter().zip([false, true]) {
+        if rows == 0 {
+            continue;
+        }
+        let Some(body) = sound.then(|| builder.finish().ok()).flatten() else {
+            return Ok(None);
+        };
+        let coverage = Coverage {
+            kind: index.kind(),
+            frames: frames.clone(),
+            commits: (CommitId(0), split_at),
+            rows,
+            history,
+        };
+        bodies.push((coverage, body));
+    }
+    Ok(Some(bodies))
+}

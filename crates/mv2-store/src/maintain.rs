@@ -1,0 +1,289 @@
+//! Housekeeping that takes longer than a commit may: indexing what an import left, joining segments, setting dead
+//! frames apart.
+//!
+//! ```text
+//! lock, catch up, unlock --> build in memory, others read and write --> lock, catch up,
+//! inputs still live? --> checkpoint that lists what was built in the place of its inputs
+//! ```
+//!
+//! What is built goes into the file by a checkpoint like any other, so a crash at any point leaves a sound file.
+//! `docs/decisions/0008-merges-in-memory.md`.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use mv2_format::{FrameId, IndexFactory, SegmentId, SegmentKind};
+
+use crate::build::{Built, build_index_bodies, lagging, pack_data, unsplit};
+use crate::compact::{Compaction, due_data, due_index};
+use crate::error::{Error, Result};
+use crate::state::{IndexRun, State};
+use crate::store::Store;
+
+/// Dead frames are set apart when they are more than this share of a run, one in so many, and at least so many.
+const SPLIT_ONE_IN: u64 = 12;
+const SPLIT_FRAMES: u64 = 64;
+
+/// Something to be built without the lock.
+struct Job {
+    /// The index that builds it; data segments have none.
+    index: Option<Arc<dyn IndexFactory>>,
+    frames: Range<FrameId>,
+    inputs: Vec<SegmentId>,
+}
+
+/// Which jobs are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// Frames that an index should cover.
+    Lagging { bulk: bool },
+    /// Whatever is due.
+    Due,
+}
+
+impl Store {
+    /// Does one piece of housekeeping that is due, if there is one: brings frames into an index that lags behind, joins
+    /// segments, or sets frames apart that died. Call it until it returns `false`, when there is time. The lock is held
+    /// only to write what was built; nothing is done inside a transaction, on a sealed file, or when another writer was
+    /// faster.
+    ///
+    /// `cancelled` is asked every few frames while it builds.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], or what [`begin`](Self::begin) and [`commit`](Self::commit) can meet. The file is sound
+    /// and holds every commit whatever happens.
+    pub fn maintain(&mut self, cancelled: &dyn Fn() -> bool) -> Result<bool> {
+        if self.in_transaction() || self.is_sealed() {
+            return Ok(false);
+        }
+        self.run_next(Scope::Due, cancelled)
+    }
+
+    /// Whether [`maintain`](Self::maintain) would find something to do. Costs nothing until the next checkpoint if not.
+    ///
+    /// # Errors
+    /// What reading can meet.
+    pub fn maintenance_due(&mut self) -> Result<bool> {
+        let generation = Some(self.current().root.generation);
+        if !self.writable || self.is_sealed() || self.nothing_due == generation {
+            return Ok(false);
+        }
+        let due = self.next_job(Scope::Due)?.is_some();
+        if !due {
+            self.nothing_due = generation;
+        }
+        Ok(due)
+    }
+
+    /// Brings what lags behind into the indexes, as far as it is too much for a checkpoint.
+    pub(crate) fn index_lagging(&mut self, bulk: bool) -> Result<()> {
+        while self.run_next(Scope::Lagging { bulk }, &|| false)? {}
+        Ok(())
+    }
+
+    /// Rebuilds each index, and what data segments are small, as one segment each.
+    ///
+    /// Like [`maintain`](Self::maintain) it holds the lock only to write what was built. Each part is kept as soon as it is done, so that
+    /// nothing but time is lost when the process is killed.
+    ///
+    /// # Errors
+    /// As for [`maintain`](Self::maintain); [`Error::InTransaction`].
+    pub fn optimize(&mut self) -> Result<()> {
+        if self.in_transaction() {
+            return Err(Error::InTransaction {
+                path: self.path.clone(),
+            });
+        }
+        // The tail too, so that it does not stay beside the one segment.
+        self.checkpoint()?;
+        for index in self.options.indexes.clone() {
+            let state = self.current();
+            let runs = state.index_runs(index.kind());
+            let mut apart = 0;
+            for run in &runs {
+                apart += unsplit(&state, &*index, run)?;
+            }
+            if runs.len() > 1 || apart > 0 {
+                let job = Job::of_runs(Some(index), &runs);
+                self.run(&job, &|| false)?;
+            }
+        }
+        loop {
+            let state = self.current();
+            let slots = &state.checkpoint.data;
+            let sizes: Vec<u64> = slots.iter().map(|slot| slot.entry.body_len).collect();
+            let groups = Compaction::Full.plan_data(&sizes);
+            let Some(group) = groups.into_iter().find(|group| group.len() > 1) else {
+                return Ok(());
+            };
+            let job = Job::of_data(&state, group);
+            if !self.run(&job, &|| false)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn run_next(&mut self, scope: Scope, cancelled: &dyn Fn() -> bool) -> Result<bool> {
+        match self.next_job(scope)? {
+            Some(job) => self.run(&job, cancelled),
+            None => Ok(false),
+        }
+    }
+
+    fn next_job(&self, scope: Scope) -> Result<Option<Job>> {
+        let state = self.current();
+        let bulk = scope == Scope::Lagging { bulk: true };
+        for index in &self.options.indexes {
+            let covered = state.covered(index.kind());
+            let frames = lagging(&state, covered, bulk)?;
+            if !frames.is_empty() {
+                return Ok(Some(Job {
+                    index: Some(Arc::clone(index)),
+                    frames,
+                    inputs: Vec::new(),
+                }));
+            }
+        }
+        if scope != Scope::Due {
+            return Ok(None);
+        }
+        let max = self.options.checkpoint.max_segments;
+        for index in &self.options.indexes {
+            let runs = state.index_runs(index.kind());
+            let bytes: Vec<u64> = runs.iter().map(IndexRun::body_len).collect();
+            if let Some(group) = due_index(&bytes, max) {
+                return Ok(Some(Job::of_runs(Some(Arc::clone(index)), &runs[group])));
+            }
+            if let Some(run) = self.due_split(&state, &**index, &runs)? {
+                return Ok(Some(Job::of_runs(Some(Arc::clone(index)), run)));
+            }
+        }
+        let data = state.checkpoint.data.iter();
+        let sizes: Vec<u64> = data.map(|slot| slot.entry.body_len).collect();
+        Ok(due_data(&sizes, max, false).map(|group| Job::of_data(&state, group)))
+    }
+
+    /// A run in which so many frames have died that searches are better off without them.
+    fn due_split<'a>(
+        &self,
+        state: &State,
+        index: &dyn IndexFactory,
+        runs: &'a [IndexRun],
+    ) -> Result<Option<&'a [IndexRun]>> {
+        // The sums tell that there is nothing to look for, as long as few have died.
+        let apart: u64 = runs.iter().map(IndexRun::history_rows).sum();
+        let together = state.checkpoint.toc.dead_frames.saturating_sub(apart);
+        if !index.keeps_history_apart() || together < SPLIT_FRAMES {
+            return Ok(None);
+        }
+        for (at, run) in runs.iter().enumerate() {
+            let alive = run.len() - run.history_rows();
+            if together.min(alive) < SPLIT_FRAMES.max(alive / SPLIT_ONE_IN) {
+                continue;
+            }
+            let dead = unsplit(state, index, run)?;
+            if dead >= SPLIT_FRAMES.max(alive / SPLIT_ONE_IN) {
+                return Ok(Some(&runs[at..=at]));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Builds and adopts. `false` if what it was built from is not there any more, or cannot be built.
+    fn run(&mut self, job: &Job, cancelled: &dyn Fn() -> bool) -> Result<bool> {
+        let path = self.path.clone();
+        let go_on = || match cancelled() {
+            true => Err(Error::Cancelled { path: path.clone() }),
+            false => Ok(()),
+        };
+        go_on()?;
+        // Whoever holds the lock sees commits that stay. Without it, one whose sync fails could give way to another
+        // with frames of the same ids while we build.
+        self.begin()?;
+        self.rollback();
+        let state = self.current();
+        let Some(built) = job.build(&state, &go_on)? else {
+            return Ok(false);
+        };
+        self.begin()?;
+        let now = self.current();
+        let result = if Arc::ptr_eq(&now.file, &state.file) && built.fits(&now) {
+            self.write_checkpoint(&now, None, self.inline(false), Some(&built))
+                .map(|next| {
+                    *self.state_guard() = Arc::new(next);
+                    true
+                })
+        } else {
+            Ok(false)
+        };
+        self.rollback();
+        result
+    }
+
+    /// What a checkpoint of this store rebuilds while it holds the lock.
+    pub(crate) fn inline(&self, bulk: bool) -> Compaction {
+        Compaction::Inline {
+            max: self.options.checkpoint.max_segments,
+            bulk,
+        }
+    }
+}
+
+impl Job {
+    fn of_runs(index: Option<Arc<dyn IndexFactory>>, runs: &[IndexRun]) -> Self {
+        let start = runs.first().map_or(FrameId(0), |run| run.frames.start);
+        let end = runs.last().map_or(start, |run| run.frames.end);
+        let slots = runs.iter().flat_map(|run| &run.slots);
+        Self {
+            index,
+            frames: start..end,
+            inputs: slots.map(|slot| slot.entry.id).collect(),
+        }
+    }
+
+    fn of_data(state: &State, group: Range<usize>) -> Self {
+        let slots = &state.checkpoint.data[group];
+        let start = slots
+            .first()
+            .map_or(FrameId(0), |slot| slot.entry.first_frame);
+        Self {
+            index: None,
+            frames: start..slots.last().map_or(start, |slot| slot.entry.end_frame),
+            inputs: slots.iter().map(|slot| slot.entry.id).collect(),
+        }
+    }
+
+    fn build(&self, state: &State, go_on: &dyn Fn() -> Result<()>) -> Result<Option<Built>> {
+        let (kind, outputs) = match &self.index {
+            Some(index) => {
+                let bodies = build_index_bodies(state, &**index, self.frames.clone(), go_on)?;
+                let Some(bodies) = bodies else {
+                    return Ok(None);
+                };
+                (index.kind(), bodies)
+            }
+            None => {
+                let mut text = 0;
+                for slot in &state.checkpoint.data {
+                    if self.inputs.contains(&slot.entry.id) {
+                        text += state.data(slot)?.stream_len();
+                    }
+                }
+                let mut body = Vec::new();
+                let density = Compaction::Full.density(text);
+                let coverage =
+                    pack_data(state, self.frames.clone(), text, density, &mut |piece| {
+                        body.extend_from_slice(piece);
+                        go_on()
+                    })?;
+                (SegmentKind::DATA, vec![(coverage, body)])
+            }
+        };
+        Ok(Some(Built {
+            kind,
+            frames: self.frames.clone(),
+            inputs: self.inputs.clone(),
+            outputs,
+        }))
+    }
+}
