@@ -172,7 +172,8 @@ pub(crate) struct DocumentArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Query: words, \"phrases\", +must, -not, field:value, tag:k=v, uri:prefix*, AND, OR, NOT and parentheses.
+Query: words, \"phrases\", +must, -not, field:value, tag:k=v, uri:prefix*, date:2024-05, date:[2024 TO *],
+AND, OR, NOT and parentheses. Times are written as for `mv2 timeline`; a cursor belongs to those of its first page.
 Put -- before a query that begins with a dash. One that cannot be understood is searched as plain words.")]
 pub(crate) struct SearchArgs {
     /// The memory file
@@ -224,6 +225,19 @@ pub(crate) struct FilterArgs {
     /// Only the document with this uri, or those under a prefix that ends in *
     #[arg(long)]
     pub(crate) uri: Option<String>,
+    #[command(flatten)]
+    pub(crate) times: TimeArgs,
+}
+
+// A range of event times. Not a doc comment, as above.
+#[derive(Args, Debug)]
+pub(crate) struct TimeArgs {
+    /// The earliest event time; of a day, month or year its start
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) since: Option<String>,
+    /// The latest event time, included; of a day, month or year its end
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) until: Option<String>,
 }
 
 /// Which indexes a search asks.
@@ -265,12 +279,8 @@ A cursor belongs to the --since, --until and --reverse of its first page; repeat
 pub(crate) struct TimelineArgs {
     /// The memory file
     pub(crate) file: PathBuf,
-    /// The earliest event time; of a day, month or year its start
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(crate) since: Option<String>,
-    /// The latest event time, included; of a day, month or year its end
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(crate) until: Option<String>,
+    #[command(flatten)]
+    pub(crate) times: TimeArgs,
     /// How many documents to list at the most
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = top_k)]
     pub(crate) limit: usize,

@@ -136,6 +136,78 @@ fn a_cursor_leads_through_everything_once_also_when_since_is_relative() {
 }
 
 #[test]
+fn a_search_and_a_context_keep_to_the_same_times() {
+    let dir = Dir::with_days();
+    let uris = |args: &[&str], list: &str| -> Vec<String> {
+        let output = dir.ok(&[args, &["--json"]].concat());
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let items = answer[list].as_array().unwrap().iter();
+        let mut uris: Vec<_> = items
+            .map(|item| item["uri"].as_str().unwrap().to_owned())
+            .collect();
+        uris.sort();
+        uris
+    };
+    let search = ["search", "m.mv2", "rained"];
+    let range = ["--since", "2024-05-03", "--until", "2024-05-04"];
+    assert_eq!(uris(&[&search[..], &range].concat(), "hits"), ["d3", "d4"]);
+    assert_eq!(
+        uris(
+            &["search", "m.mv2", "rained date:[2024-05-03 TO 2024-05-04]"],
+            "hits"
+        ),
+        ["d3", "d4"]
+    );
+    let context = ["context", "m.mv2", "rained"];
+    assert_eq!(
+        uris(&[&context[..], &range].concat(), "passages"),
+        ["d3", "d4"]
+    );
+    let never = ["--since", "2024-05-04", "--until", "2024-05-03", "--json"];
+    for (args, kind) in [
+        ([&search[..], &never].concat(), "invalid_range"),
+        ([&context[..], &never].concat(), "invalid_range"),
+        (
+            [&search[..], &["--since", "2024-5-4", "--json"]].concat(),
+            "invalid_time",
+        ),
+    ] {
+        let output = dir.run(&args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(error["error"]["kind"], kind, "{args:?}");
+    }
+    // Pages of a search whose first day was "so long ago" then.
+    let mut seen = Vec::new();
+    let mut cursor = None::<String>;
+    loop {
+        let mut args = [
+            &search[..],
+            &["--since", "999 weeks ago", "-k", "4", "--json"],
+        ]
+        .concat();
+        if let Some(cursor) = &cursor {
+            args.extend(["--cursor", cursor]);
+        }
+        let page: Value = serde_json::from_slice(&dir.ok(&args).stdout).unwrap();
+        seen.extend(
+            page["hits"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|hit| hit["uri"].to_string()),
+        );
+        cursor = page["next_cursor"].as_str().map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 9);
+}
+
+#[test]
 fn nothing_found_is_exit_code_1() {
     let dir = Dir::with_days();
     let output = dir.run(&["timeline", "m.mv2", "--until", "2023", "--json"]);

@@ -16,6 +16,7 @@
 //! | [`toc`] | the table of contents |
 //! | [`segment`] | what all segments share: page tables and checked bytes |
 //! | [`frame`] | a frame and its metadata |
+//! | [`frame_set`] | sets of frames, which filters pass to indexes |
 //! | [`data`] | data segments: frames at rest |
 //! | [`commits`] | the commit log |
 //! | [`tombstones`] | which frames died when |
@@ -28,6 +29,7 @@ pub mod commits;
 pub mod data;
 pub mod error;
 pub mod frame;
+pub mod frame_set;
 pub mod header;
 pub mod ids;
 pub mod index;
@@ -40,6 +42,7 @@ pub mod wire;
 
 pub use error::{Error, Result};
 pub use frame::{Frame, FrameMeta};
+pub use frame_set::FrameSet;
 pub use ids::{CommitId, FileOffset, FrameId, Generation, LineageId, SegmentId, Timestamp};
 pub use index::{BoxError, IndexBuilder, IndexFactory};
 pub use segment::{ByteOwner, SegmentBytes, SegmentKind};

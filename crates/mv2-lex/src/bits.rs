@@ -1,5 +1,7 @@
 //! A set of documents of one segment, one bit for each.
 
+use std::ops::Range;
+
 use tantivy::postings::BlockSegmentPostings;
 use tantivy::{DocId, TERMINATED};
 
@@ -26,16 +28,21 @@ impl DocBits {
         bits
     }
 
-    /// Inserts all documents below `end`.
-    pub(crate) fn fill(&mut self, end: DocId) {
-        let end = end.min(self.docs);
-        for (index, word) in self.words.iter_mut().enumerate() {
-            let start = index as u32 * 64;
-            if start + 64 <= end {
-                *word = u64::MAX;
-            } else if start < end {
-                *word |= (1 << (end - start)) - 1;
-            }
+    /// Inserts all documents of a range.
+    pub(crate) fn insert_range(&mut self, range: Range<DocId>) {
+        let end = range.end.min(self.docs);
+        let mut doc = range.start;
+        while doc < end {
+            let word = doc as usize / 64;
+            let stop = end.min((doc / 64 + 1) * 64);
+            let count = stop - doc;
+            let ones = if count == 64 {
+                u64::MAX
+            } else {
+                (1 << count) - 1
+            };
+            self.words[word] |= ones << (doc % 64);
+            doc = stop;
         }
     }
 

@@ -109,7 +109,7 @@ impl SegmentView {
     /// All visible documents.
     pub(crate) fn visible_bits(&self) -> DocBits {
         let mut bits = DocBits::new(self.shared.segment.docs());
-        bits.fill(self.shared.cutoff);
+        bits.insert_range(0..self.shared.cutoff);
         for doc in &self.shared.dead {
             bits.remove(*doc);
         }

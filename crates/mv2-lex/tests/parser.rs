@@ -129,7 +129,6 @@ fn each_operator_selects_what_it_says() {
         ("sea)", &[0, 2]),
         ("sea - fish", &[0, 2]),
         ("c++ sea", &[0, 2]),
-        ("date:[2024-01-01 TO *] sea", &[0, 2]),
     ];
     for (asked, expected) in cases {
         assert_eq!(memory.find(asked), *expected, "{asked}");
@@ -143,7 +142,8 @@ fn a_broken_query_says_why_and_a_sound_one_says_nothing() {
         ("\"sea", "quote"),
         ("sea AND", "AND"),
         ("OR sea", "OR"),
-        ("date:[a TO b] sea", "date"),
+        ("sea date:[a TO b", "date"),
+        ("sea date:\"2h ago", "quote"),
     ] {
         let warning = Query::parse(asked).warning.expect(asked);
         assert!(warning.contains(word), "{warning}");
@@ -218,12 +218,19 @@ fn what_only_looks_like_an_operator_is_a_word() {
 
 #[test]
 fn dates_are_handed_on_as_written() {
-    let parsed = Query::parse("sea date:[2024-01-01 TO *]");
-    assert_eq!(parsed.query.dates(), Some(("2024-01-01", "*")));
-    assert_eq!(
-        Query::parse("date:yesterday").query.dates(),
-        Some(("yesterday", "yesterday"))
-    );
+    let asked = "sea date:[2024-01-01 TO *] date:yesterday -date:[ 2h ago TO now ] date:\"2h ago\" date:yesterday";
+    let parsed = Query::parse(asked);
+    assert!(parsed.warning.is_none());
+    let dates: Vec<_> = parsed.query.dates().collect();
+    let expected = [
+        ("2024-01-01", "*"),
+        ("yesterday", "yesterday"),
+        ("2h ago", "now"),
+        ("2h ago", "2h ago"),
+    ];
+    assert_eq!(dates, expected);
+    let many: String = (0..17).map(|year| format!(" date:{year}")).collect();
+    assert!(Query::parse(&many).warning.unwrap().contains("16 date"));
 }
 
 #[test]

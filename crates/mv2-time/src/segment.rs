@@ -1,12 +1,13 @@
 //! An opened time segment: access to its bounds and blocks, seeking, and its deep check.
 
 use std::fmt;
+use std::ops::Range;
 
 use mv2_format::{FrameId, SegmentBytes, Timestamp};
 
 use crate::error::{Error, Result};
 use crate::index::Builder;
-use crate::layout::{self, Entry, Extent, GROUP_BLOCKS, Key, Layout, key};
+use crate::layout::{self, BLOCK_ROWS, Entry, Extent, GROUP_BLOCKS, Key, Layout, edge, key};
 use crate::timeline::Row;
 
 /// An opened time segment. Opening reads 64 bytes; the rest is checked as it is touched.
@@ -80,6 +81,67 @@ impl Segment {
     /// The latest time.
     pub fn last_time(&self) -> Timestamp {
         self.layout.head.last_time
+    }
+
+    /// The frames whose times lie from `since` to `until`, both included, as runs of ids; dead ones too.
+    /// In no order: runs follow the times.
+    ///
+    /// Frames that were put in the order of their times cost a step for each group of 16,384, which is
+    /// not decoded; frames that came at random one for each.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for damage.
+    pub fn frames_between(
+        &self,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+    ) -> Result<Vec<Range<FrameId>>> {
+        let from = since.map_or(0, |since| edge(since, 0));
+        // Frame 2^64 - 1 does not exist, so that the end of a time is below its key.
+        let to = until.map_or(Key::MAX, |until| edge(until, u64::MAX));
+        let mut block = self.block_before(from)?.unwrap_or(0);
+        let mut runs = Vec::new();
+        let mut rows = Vec::new();
+        while block < self.layout.blocks {
+            let first = key(self.entry(block)?.extent.first);
+            if first >= to {
+                break;
+            }
+            if first >= from
+                && let Some((run, behind)) = self.whole_run(block, to)?
+            {
+                runs.push(run);
+                block = behind;
+                continue;
+            }
+            self.block(block, &self.entry(block)?, &mut rows)?;
+            let inside = rows.iter().filter(|row| (from..to).contains(&key(**row)));
+            runs.extend(inside.map(|row| row.frame..row.frame.next()));
+            block += 1;
+        }
+        Ok(runs)
+    }
+
+    /// The group or else the block that begins with a block, as one run, and the block behind it: if all of
+    /// its rows lie before a key and have ids without gaps, which the directories tell.
+    fn whole_run(&self, block: u64, to: Key) -> Result<Option<(Range<FrameId>, u64)>> {
+        let run = |extent: Extent, blocks: u64| {
+            let behind = (block + blocks).min(self.layout.blocks);
+            let end = match behind < self.layout.blocks {
+                true => key(self.entry(behind)?.extent.first),
+                false => edge(self.layout.head.last_time, u64::MAX),
+            };
+            let rows = self.rows().min(behind * BLOCK_ROWS) - block * BLOCK_ROWS;
+            let span = extent.max_frame.get() - extent.min_frame.get();
+            let whole = end <= to && span == rows - 1;
+            Ok(whole.then(|| (extent.min_frame..extent.max_frame.next(), behind)))
+        };
+        if block.is_multiple_of(GROUP_BLOCKS)
+            && let Some(found) = run(self.group(block / GROUP_BLOCKS)?, GROUP_BLOCKS)?
+        {
+            return Ok(Some(found));
+        }
+        run(self.entry(block)?.extent, 1)
     }
 
     pub(crate) fn group(&self, group: u64) -> Result<Extent> {

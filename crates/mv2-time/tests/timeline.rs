@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use mv2_format::{Frame, FrameId, FrameMeta, IndexFactory, SegmentBytes, SegmentKind, Timestamp};
+use mv2_format::{
+    Frame, FrameId, FrameMeta, FrameSet, IndexFactory, SegmentBytes, SegmentKind, Timestamp,
+};
 use mv2_time::{Error, Order, Page, Query, Row, Segment, TimeIndex, Timeline};
 use proptest::prelude::*;
 
@@ -134,6 +136,12 @@ proptest! {
             }
         }
         prop_assert_eq!(&paged, &expected);
+
+        let runs = segments.iter().flat_map(|segment| segment.frames_between(since, until).unwrap());
+        let found: FrameSet = runs.collect();
+        let everyone = memory.expected(&query, u64::MAX, &BTreeSet::new());
+        let expected: FrameSet = everyone.into_iter().map(|row| row.frame).collect();
+        prop_assert_eq!(found, expected);
     }
 
     #[test]
@@ -157,6 +165,20 @@ proptest! {
         prop_assert_eq!(segment.first_time().unwrap().0, *times.iter().min().unwrap());
         prop_assert_eq!(segment.last_time().0, *times.iter().max().unwrap());
     }
+}
+
+#[test]
+fn frames_in_the_order_of_their_times_are_a_few_runs() {
+    let rows = (0..40_000).map(|at| (Timestamp(at), FrameId(at as u64)));
+    let segment = Segment::build(rows).unwrap();
+    let runs = segment.frames_between(Some(Timestamp(16_384)), None);
+    assert_eq!(runs.unwrap().len(), 2, "a run for each group");
+    let runs = segment.frames_between(Some(Timestamp(100)), Some(Timestamp(39_000)));
+    let runs = runs.unwrap();
+    // Blocks up to the first whole group, that group, blocks behind it, and rows at both ends.
+    assert!(runs.len() < 127 + 1 + 50 + 256, "{}", runs.len());
+    let set: FrameSet = runs.into_iter().collect();
+    assert_eq!(set.runs(), [FrameId(100)..FrameId(39_001)]);
 }
 
 #[test]

@@ -8,18 +8,19 @@ use std::ops::Range;
 
 use mv2_format::{CommitId, FrameId, Timestamp};
 
+use crate::filter::{Filter, filter_steps};
 use crate::search::Syntax;
 
 /// What a prompt has to know about, and how much room there is.
 ///
 /// ```
-/// use mv2::ContextRequest;
+/// use mv2::{Filter, ContextRequest};
 ///
 /// let built = ContextRequest::builder("planning").max_tokens(500).tag("project", "alpha").build();
 /// let plain = ContextRequest {
 ///     query: "planning".into(),
 ///     max_tokens: 500,
-///     tags: vec![("project".into(), "alpha".into())],
+///     filter: Filter { tags: vec![("project".into(), "alpha".into())], ..Filter::default() },
 ///     ..ContextRequest::default()
 /// };
 /// assert_eq!(built, plain);
@@ -34,16 +35,8 @@ pub struct ContextRequest {
     pub max_tokens: usize,
     /// How many documents to take passages from at the most; 20 by default.
     pub top_k: usize,
-    /// Only documents under this uri, or under this prefix if it ends in `*`.
-    pub uri: Option<String>,
-    /// Only documents of this kind.
-    pub kind: Option<String>,
-    /// Only documents of this track.
-    pub track: Option<String>,
-    /// Only documents with all of these tags.
-    pub tags: Vec<(String, String)>,
-    /// Only documents with all of these labels.
-    pub labels: Vec<String>,
+    /// Which documents are considered at all.
+    pub filter: Filter,
 }
 
 impl ContextRequest {
@@ -65,11 +58,7 @@ impl Default for ContextRequest {
             syntax: Syntax::Words,
             max_tokens: 1_000,
             top_k: 20,
-            uri: None,
-            kind: None,
-            track: None,
-            tags: Vec::new(),
-            labels: Vec::new(),
+            filter: Filter::default(),
         }
     }
 }
@@ -106,35 +95,7 @@ impl ContextRequestBuilder {
         self
     }
 
-    /// Sets [`ContextRequest::uri`].
-    pub fn uri(mut self, uri: impl Into<String>) -> Self {
-        self.request.uri = Some(uri.into());
-        self
-    }
-
-    /// Sets [`ContextRequest::kind`].
-    pub fn kind(mut self, kind: impl Into<String>) -> Self {
-        self.request.kind = Some(kind.into());
-        self
-    }
-
-    /// Sets [`ContextRequest::track`].
-    pub fn track(mut self, track: impl Into<String>) -> Self {
-        self.request.track = Some(track.into());
-        self
-    }
-
-    /// Asks for a tag.
-    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.request.tags.push((key.into(), value.into()));
-        self
-    }
-
-    /// Asks for a label.
-    pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.request.labels.push(label.into());
-        self
-    }
+    filter_steps!();
 
     /// The finished request.
     pub fn build(self) -> ContextRequest {
@@ -270,7 +231,7 @@ mod pack {
 
     use super::{Context, ContextRequest, Passage, TokenCount, estimate_tokens};
     use crate::error::Result;
-    use crate::lexical::read_query;
+    use crate::lexical::Asked;
     use crate::search::{SearchHit, SearchRequest};
     use crate::snapshot::Snapshot;
 
@@ -297,15 +258,11 @@ mod pack {
             top_k: request.top_k,
             // The passages are cut here, where their length and place are known.
             snippet_chars: 0,
-            uri: request.uri,
-            kind: request.kind,
-            track: request.track,
-            tags: request.tags,
-            labels: request.labels,
+            filter: request.filter,
             cursor: None,
             count: false,
         };
-        let (query, _) = read_query(&search);
+        let query = Asked::read(&search, snapshot.now()).query;
         let response = snapshot.search(search)?;
         let candidates = response.hits.len();
         let cap = (request.max_tokens / 4).clamp(MIN_PASSAGE, MAX_PASSAGE);

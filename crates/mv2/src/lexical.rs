@@ -24,18 +24,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use mv2_format::{
-    BoxError, CommitId, Frame, FrameId, IndexFactory, SegmentBytes, SegmentId, SegmentKind,
+    BoxError, CommitId, Frame, FrameId, FrameSet, IndexFactory, SegmentBytes, SegmentId,
+    SegmentKind, Timestamp,
 };
 use mv2_lex::{
     DocText, LexIndex, Query, Reader, SearchOptions, Segment, SegmentView, TextSource, UriFilter,
 };
 use mv2_store::{OpenOptions, Problem, Snapshot, Store, VerifyReport};
+use mv2_time::When;
 
-use crate::cursor;
+use crate::cursor::SearchCursor;
 use crate::error::{Error, Result};
 use crate::search::{
     Mode, SearchHit, SearchRequest, SearchResponse, SideRank, Syntax, TotalRelation,
 };
+use crate::temporal::Temporal;
 use crate::text;
 
 /// Readers that are kept. More than one, so that a pinned snapshot and the newest one can be searched
@@ -84,18 +87,34 @@ impl Lexical {
     pub(crate) fn search(
         &self,
         snapshot: &Snapshot,
+        temporal: &Temporal,
         request: SearchRequest,
     ) -> Result<SearchResponse> {
         let start = Instant::now();
+        // What is wrong with the question is said before the file is looked at.
+        let times = request.filter.times()?;
+        let commit = snapshot.commit_id();
+        let cursor = SearchCursor::of(&request, commit)?;
+        // "2h ago" has moved on since the first page; the same words mean the same page here.
+        let now = cursor.map_or_else(|| temporal.now(), |cursor| cursor.asked_at());
+        let offset = cursor.map_or(0, |cursor| cursor.offset());
         let (path, reader) = {
             let mut cache = self.cache();
             (cache.path.clone(), cache.reader(snapshot)?)
         };
-        let (query, warning) = read_query(&request);
-        let commit = snapshot.commit_id();
-        let offset = cursor::offset(&request, commit)?;
+        let Asked {
+            query,
+            dates,
+            warning,
+        } = Asked::read(&request, now);
+        let frames = |range: &mv2_time::Query| temporal.frames(snapshot, range);
         let options = SearchOptions {
             top_k: offset.saturating_add(request.top_k),
+            frames: times.as_ref().map(frames).transpose()?,
+            dates: dates
+                .iter()
+                .map(frames)
+                .collect::<Result<Vec<FrameSet>>>()?,
             ..search_options(&request)
         };
         let source = SnapshotText(snapshot);
@@ -135,7 +154,8 @@ impl Lexical {
         let shown = results.hits.len();
         let at_end = results.total_is_exact && results.total <= shown as u64;
         let full = request.top_k > 0 && hits.len() == request.top_k;
-        let next_cursor = (full && !at_end).then(|| cursor::encode(&request, commit, shown));
+        let next_cursor = (full && !at_end)
+            .then(|| SearchCursor::behind(&request, commit, shown, now).to_string());
         Ok(SearchResponse {
             query: request.query,
             mode: Mode::Lex,
@@ -318,26 +338,68 @@ fn consecutive(frames: &[Arc<Frame>], start: usize) -> Vec<Range<usize>> {
     ranges
 }
 
-/// The query of a request, and what was odd about it.
-pub(crate) fn read_query(request: &SearchRequest) -> (Query, Option<String>) {
-    match request.syntax {
-        Syntax::Words => (Query::words(&request.query), None),
-        Syntax::Query => {
-            let parsed = Query::parse(&request.query);
-            (parsed.query, parsed.warning)
+/// What a request asks for, read.
+pub(crate) struct Asked {
+    pub(crate) query: Query,
+    /// What the query's date ranges mean, in their order.
+    dates: Vec<mv2_time::Query>,
+    /// What was odd about it.
+    warning: Option<String>,
+}
+
+impl Asked {
+    /// Reads a request. Dates are relative to `now`. What cannot be understood is taken as words.
+    pub(crate) fn read(request: &SearchRequest, now: Timestamp) -> Self {
+        let words = |warning| Self {
+            query: Query::words(&request.query),
+            dates: Vec::new(),
+            warning,
+        };
+        if request.syntax == Syntax::Words {
+            return words(None);
+        }
+        let parsed = Query::parse(&request.query);
+        let dates = parsed.query.dates();
+        let dates: mv2_time::Result<Vec<_>> =
+            dates.map(|(from, to)| date_range(from, to, now)).collect();
+        match dates {
+            Ok(dates) => Self {
+                query: parsed.query,
+                dates,
+                warning: parsed.warning,
+            },
+            Err(problem) => words(Some(format!(
+                "{problem}; searched for the plain words instead"
+            ))),
         }
     }
 }
 
+/// What the bounds of `date:[from TO to]` mean. A star is no bound.
+fn date_range(from: &str, to: &str, now: Timestamp) -> mv2_time::Result<mv2_time::Query> {
+    let bound = |text: &str, side: fn(&When) -> Timestamp| match text {
+        "*" => Ok(None),
+        text => When::parse(text, now).map(|when| Some(side(&when))),
+    };
+    let range = mv2_time::Query {
+        since: bound(from, When::start)?,
+        until: bound(to, When::end)?,
+        ..mv2_time::Query::default()
+    };
+    range.check()?;
+    Ok(range)
+}
+
 fn search_options(request: &SearchRequest) -> SearchOptions {
+    let filter = &request.filter;
     SearchOptions {
-        top_k: request.top_k,
-        tags: request.tags.clone(),
-        labels: request.labels.clone(),
-        kind: request.kind.clone(),
-        track: request.track.clone(),
-        uri: request.uri.as_deref().map(uri_filter),
+        tags: filter.tags.clone(),
+        labels: filter.labels.clone(),
+        kind: filter.kind.clone(),
+        track: filter.track.clone(),
+        uri: filter.uri.as_deref().map(uri_filter),
         count: request.count,
+        ..SearchOptions::default()
     }
 }
 

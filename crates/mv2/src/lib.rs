@@ -29,6 +29,7 @@
 //! | [`PutOptions`], [`PutOutcome`] | what is known of a document besides its bytes, and what a put did |
 //! | [`SearchRequest`], [`SearchResponse`] | a question and its answer |
 //! | [`ContextRequest`], [`Context`] | passages for a prompt, under a budget of tokens |
+//! | [`Filter`] | which documents both consider |
 //! | [`TimelineQuery`], [`Timeline`] | what happened when |
 //! | [`Stats`], [`Rewritten`] | figures of the file, and what a vacuum or a seal made of it |
 //! | [`text`], [`time`] | what counts as text; how a time is written |
@@ -50,6 +51,7 @@ mod context;
 #[cfg(feature = "lex")]
 mod cursor;
 mod error;
+mod filter;
 mod housekeeping;
 #[cfg(feature = "lex")]
 mod lexical;
@@ -71,7 +73,10 @@ pub use mv2_lex as lex;
 pub use mv2_store as store;
 
 pub use context::{Context, ContextRequest, ContextRequestBuilder, Passage, estimate_tokens};
+#[cfg(feature = "lex")]
+pub use cursor::SearchCursor;
 pub use error::{CursorError, Error, Result};
+pub use filter::Filter;
 pub use memory::Memvid;
 pub use mv2_format::{CommitId, Frame, FrameId, FrameMeta, SegmentId, Timestamp};
 pub use mv2_store::{

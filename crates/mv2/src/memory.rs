@@ -95,12 +95,13 @@ impl Memvid {
     pub(crate) fn from_store(
         store: Store,
         create: CreateOptions,
+        clock: Arc<dyn mv2_store::Clock>,
         housekeeper: Housekeeper,
     ) -> Self {
         Self {
             #[cfg(feature = "lex")]
             lexical: Arc::new(crate::lexical::Lexical::new(store.path())),
-            temporal: Arc::new(Temporal::new(store.path())),
+            temporal: Arc::new(Temporal::new(store.path(), clock)),
             store,
             create,
             pending: None,

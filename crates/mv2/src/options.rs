@@ -76,7 +76,8 @@ impl OpenOptions {
         self
     }
 
-    /// Where commits get their time from, the system's clock by default.
+    /// Where commits get their time from, the system's clock by default. Relative dates in a query, such as
+    /// `date:yesterday`, refer to it too.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.store.clock = clock;
         self
@@ -131,7 +132,8 @@ impl OpenOptions {
 
     fn memory(&self, store: Store, background: bool) -> Memvid {
         let housekeeper = Housekeeper::new(store.path(), background.then(|| self.store_options()));
-        Memvid::from_store(store, self.create.clone(), housekeeper)
+        let clock = Arc::clone(&self.store.clock);
+        Memvid::from_store(store, self.create.clone(), clock, housekeeper)
     }
 
     fn store_options(&self) -> mv2_store::OpenOptions {

@@ -5,19 +5,21 @@ use std::ops::Range;
 
 use mv2_format::{CommitId, FrameId, Timestamp};
 
+use crate::filter::{Filter, filter_steps};
+
 /// What to search for.
 ///
 /// How the query is read is said by [`syntax`](Self::syntax): a language with operators by default,
-/// mere words with [`Syntax::Words`]. All filters must hold.
+/// mere words with [`Syntax::Words`].
 ///
 /// ```
-/// use mv2::SearchRequest;
+/// use mv2::{Filter, SearchRequest};
 ///
 /// let built = SearchRequest::builder("planning").top_k(5).tag("project", "alpha").build();
 /// let plain = SearchRequest {
 ///     query: "planning".into(),
 ///     top_k: 5,
-///     tags: vec![("project".into(), "alpha".into())],
+///     filter: Filter { tags: vec![("project".into(), "alpha".into())], ..Filter::default() },
 ///     ..SearchRequest::default()
 /// };
 /// assert_eq!(built, plain);
@@ -32,16 +34,8 @@ pub struct SearchRequest {
     pub top_k: usize,
     /// How long a snippet may be, in characters; 200 by default.
     pub snippet_chars: usize,
-    /// Only documents under this uri, or under this prefix if it ends in `*`.
-    pub uri: Option<String>,
-    /// Only documents of this kind.
-    pub kind: Option<String>,
-    /// Only documents of this track.
-    pub track: Option<String>,
-    /// Only documents with all of these tags.
-    pub tags: Vec<(String, String)>,
-    /// Only documents with all of these labels.
-    pub labels: Vec<String>,
+    /// Which documents are considered at all.
+    pub filter: Filter,
     /// Where to go on: the [`next_cursor`](SearchResponse::next_cursor) of the page before. It serves
     /// the same query and filters at the same commit; `top_k` and what is shown may change.
     pub cursor: Option<String>,
@@ -71,8 +65,11 @@ pub struct SearchRequest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Syntax {
-    /// Words, `"phrases"`, `+must`, `-not`, `field:value`, `tag:k=v`, `AND`/`OR`/`NOT` and
-    /// parentheses: for queries that a person or a program writes as such.
+    /// Words, `"phrases"`, `+must`, `-not`, `field:value`, `tag:k=v`, `date:[2024 TO *]`, `AND`/`OR`/`NOT`
+    /// and parentheses: for queries that a person or a program writes as such.
+    ///
+    /// Dates are event times, written as [`When`](crate::When) reads them and relative to the clock of the
+    /// [options](crate::OpenOptions::clock); on later pages, to the time of the first one.
     ///
     /// What cannot be understood as such, and a sentence whose quotes, signs or parentheses are
     /// punctuation, is searched as plain words; the response carries a warning then.
@@ -103,11 +100,7 @@ impl Default for SearchRequest {
             syntax: Syntax::Query,
             top_k: 10,
             snippet_chars: 200,
-            uri: None,
-            kind: None,
-            track: None,
-            tags: Vec::new(),
-            labels: Vec::new(),
+            filter: Filter::default(),
             cursor: None,
             count: false,
         }
@@ -146,35 +139,7 @@ impl SearchRequestBuilder {
         self
     }
 
-    /// Sets [`SearchRequest::uri`].
-    pub fn uri(mut self, uri: impl Into<String>) -> Self {
-        self.request.uri = Some(uri.into());
-        self
-    }
-
-    /// Sets [`SearchRequest::kind`].
-    pub fn kind(mut self, kind: impl Into<String>) -> Self {
-        self.request.kind = Some(kind.into());
-        self
-    }
-
-    /// Sets [`SearchRequest::track`].
-    pub fn track(mut self, track: impl Into<String>) -> Self {
-        self.request.track = Some(track.into());
-        self
-    }
-
-    /// Asks for a tag.
-    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.request.tags.push((key.into(), value.into()));
-        self
-    }
-
-    /// Asks for a label.
-    pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.request.labels.push(label.into());
-        self
-    }
+    filter_steps!();
 
     /// Sets [`SearchRequest::cursor`].
     pub fn cursor(mut self, cursor: impl Into<String>) -> Self {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "lex")]
+use mv2_format::Timestamp;
 use mv2_format::{CommitId, Frame, FrameId, FrameMeta};
 use mv2_store::{Changes, Commit};
 
@@ -68,16 +70,23 @@ impl Snapshot {
     /// Searches the visible frames.
     ///
     /// # Errors
-    /// `index_unusable` if the index is damaged, `unsupported` in a build without `lex`.
+    /// `invalid_range` if the filter's `since` is after its `until`; `invalid_cursor`; `index_unusable` if
+    /// an index is damaged; `unsupported` in a build without `lex`.
     pub fn search(&self, request: impl Into<SearchRequest>) -> Result<SearchResponse> {
         let request = request.into();
         #[cfg(feature = "lex")]
-        return self.lexical.search(&self.inner, request);
+        return self.lexical.search(&self.inner, &self.temporal, request);
         #[cfg(not(feature = "lex"))]
         {
             drop(request);
             Err(Error::NoIndex { index: "lex" })
         }
+    }
+
+    /// The present time, to which `2h ago` is relative.
+    #[cfg(feature = "lex")]
+    pub(crate) fn now(&self) -> Timestamp {
+        self.temporal.now()
     }
 
     /// Collects the best passages for a prompt: of each of the best documents the part that answers the

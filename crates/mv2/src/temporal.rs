@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mv2_format::{BoxError, FrameId, IndexFactory, SegmentId, SegmentKind};
-use mv2_store::{OpenOptions, Problem, Snapshot, Store, VerifyReport};
+#[cfg(feature = "lex")]
+use mv2_format::{FrameSet, Timestamp};
+use mv2_store::{Clock, OpenOptions, Problem, Snapshot, Store, VerifyReport};
 use mv2_time::{Cursor, Order, Query, Row, Segment, TimeIndex};
 
 use crate::error::{Error, Result};
@@ -62,6 +64,8 @@ pub(crate) fn factory() -> Arc<dyn IndexFactory> {
 /// What timelines of one handle and its snapshots share.
 pub(crate) struct Temporal {
     path: PathBuf,
+    #[cfg_attr(not(feature = "lex"), expect(dead_code))]
+    clock: Arc<dyn Clock>,
     /// The most recently used one last.
     tails: Mutex<Vec<Tail>>,
 }
@@ -77,9 +81,10 @@ struct Tail {
 
 impl Temporal {
     /// For the memory file at a path, which errors name.
-    pub(crate) fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path, clock: Arc<dyn Clock>) -> Self {
         Self {
             path: path.to_owned(),
+            clock,
             tails: Mutex::default(),
         }
     }
@@ -115,6 +120,24 @@ impl Temporal {
             frames,
             next_cursor: page.next.map(|cursor| cursor.to_string()),
         })
+    }
+
+    /// The present time, to which `2h ago` is relative.
+    #[cfg(feature = "lex")]
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The frames whose times lie in a range, among them some that a snapshot does not see. No document is
+    /// read for that.
+    #[cfg(feature = "lex")]
+    pub(crate) fn frames(&self, snapshot: &Snapshot, range: &Query) -> Result<FrameSet> {
+        let mut runs = Vec::new();
+        for segment in self.segments(snapshot)? {
+            let found = segment.frames_between(range.since, range.until);
+            runs.extend(found.map_err(|error| self.failed(error))?);
+        }
+        Ok(runs.into_iter().collect())
     }
 
     fn segments(&self, snapshot: &Snapshot) -> Result<Vec<Arc<Segment>>> {

@@ -6,7 +6,7 @@ use crate::cli::{ContextArgs, Global};
 use crate::exit::Exit;
 use crate::output::{Output, human, json};
 
-use super::open_options;
+use super::{filter, open_options};
 
 pub(super) fn run(
     args: &ContextArgs,
@@ -18,11 +18,7 @@ pub(super) fn run(
         query: args.query.join(" "),
         max_tokens: args.max_tokens,
         top_k: args.top_k,
-        uri: args.filters.uri.clone(),
-        kind: args.filters.kind.clone(),
-        track: args.filters.track.clone(),
-        tags: args.filters.tags.clone(),
-        labels: args.filters.labels.clone(),
+        filter: filter(&args.filters, None)?,
         ..ContextRequest::default()
     })?;
     if output.is_json() {

@@ -25,9 +25,11 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use mv2::format::frame::MAX_PAYLOAD_BYTES;
-use mv2::{FrameId, Memvid, OpenOptions, PutOptions};
+use mv2::{
+    Clock as _, Filter, FrameId, Memvid, OpenOptions, PutOptions, SystemClock, Timestamp, When,
+};
 
-use crate::cli::{Cli, Command, DocumentArgs, Global};
+use crate::cli::{Cli, Command, DocumentArgs, FilterArgs, Global, TimeArgs};
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::output::Output;
@@ -108,6 +110,38 @@ impl<'a> Target<'a> {
             Self::Uri(uri) => Ok(snapshot.frame_by_uri(uri)?.id),
         }
     }
+}
+
+/// Two ends of a range of times, each of which may be missing.
+type Times = (Option<Timestamp>, Option<Timestamp>);
+
+/// What `--since` and `--until` mean at the present time, or meant on the first page of several.
+fn time_range(args: &TimeArgs, first_page: Option<Times>, now: Timestamp) -> mv2::Result<Times> {
+    let (since, until) = first_page.unwrap_or_default();
+    let end = |text: &Option<String>, side: fn(&When) -> Timestamp, first: Option<Timestamp>| {
+        let Some(text) = text else { return Ok(None) };
+        // "2h ago" has moved on since the first page; the same words mean the same page here.
+        match first.filter(|_| When::is_relative(text)) {
+            Some(first) => Ok(Some(first)),
+            None => When::parse(text, now).map(|when| Some(side(&when))),
+        }
+    };
+    let since = end(&args.since, When::start, since)?;
+    Ok((since, end(&args.until, When::end, until)?))
+}
+
+/// Which documents the flags leave.
+fn filter(args: &FilterArgs, first_page: Option<Times>) -> mv2::Result<Filter> {
+    let (since, until) = time_range(&args.times, first_page, SystemClock.now())?;
+    Ok(Filter {
+        uri: args.uri.clone(),
+        kind: args.kind.clone(),
+        track: args.track.clone(),
+        tags: args.tags.clone(),
+        labels: args.labels.clone(),
+        since,
+        until,
+    })
 }
 
 /// What the flags say about a document.

@@ -1,13 +1,13 @@
 //! `mv2 search FILE QUERY`.
 
-use mv2::{SearchHit, SearchRequest, SearchResponse, Syntax, TotalRelation};
+use mv2::{SearchCursor, SearchHit, SearchRequest, SearchResponse, Syntax, TotalRelation};
 
 use crate::cli::{Global, SearchArgs, SearchMode};
 use crate::exit::Exit;
 use crate::output::json::{Hit, HitObject, Search, date, round_ms};
 use crate::output::{Output, human, json};
 
-use super::open_options;
+use super::{filter, open_options};
 
 /// Columns that the rank takes at the left.
 const INDENT: usize = 3;
@@ -20,6 +20,9 @@ pub(super) fn run(args: &SearchArgs, global: &Global, output: &mut Output) -> an
     match args.mode {
         SearchMode::Lex => {}
     }
+    let cursor = args.cursor.as_deref().map(str::parse::<SearchCursor>);
+    let first_page = cursor.transpose().map_err(mv2::Error::from)?;
+    let first_page = first_page.map(|page| (page.since(), page.until()));
     let memory = open_options(global).open_read_only(&args.file)?;
     let response = memory.search(SearchRequest {
         query: args.query.join(" "),
@@ -29,11 +32,7 @@ pub(super) fn run(args: &SearchArgs, global: &Global, output: &mut Output) -> an
         },
         top_k: args.top_k,
         snippet_chars: args.snippet_chars,
-        uri: args.filters.uri.clone(),
-        kind: args.filters.kind.clone(),
-        track: args.filters.track.clone(),
-        tags: args.filters.tags.clone(),
-        labels: args.filters.labels.clone(),
+        filter: filter(&args.filters, first_page)?,
         cursor: args.cursor.clone(),
         count: args.count,
     })?;

@@ -2,14 +2,13 @@
 
 use mv2::{
     Clock as _, SystemClock, Timeline, TimelineCursor, TimelineEntry, TimelineQuery, Timestamp,
-    When,
 };
 
 use crate::cli::{Global, TimelineArgs};
 use crate::exit::Exit;
 use crate::output::{Output, human, json};
 
-use super::open_options;
+use super::{open_options, time_range};
 
 /// Columns that previews are indented by.
 const INDENT: usize = 3;
@@ -51,25 +50,11 @@ fn query(args: &TimelineArgs, now: Timestamp) -> mv2::Result<TimelineQuery> {
         Some(text) => Some(text.parse::<TimelineCursor>()?.query()),
         None => None,
     };
-    let end = |text: &Option<String>, side: fn(&When) -> Timestamp, first: Option<Timestamp>| {
-        let Some(text) = text else { return Ok(None) };
-        // "2h ago" has moved on since the first page; the same words mean the same page here.
-        match first.filter(|_| When::is_relative(text)) {
-            Some(first) => Ok(Some(first)),
-            None => When::parse(text, now).map(|when| Some(side(&when))),
-        }
-    };
+    let first_page = first_page.map(|page| (page.since, page.until));
+    let (since, until) = time_range(&args.times, first_page, now)?;
     Ok(TimelineQuery {
-        since: end(
-            &args.since,
-            When::start,
-            first_page.and_then(|page| page.since),
-        )?,
-        until: end(
-            &args.until,
-            When::end,
-            first_page.and_then(|page| page.until),
-        )?,
+        since,
+        until,
         limit: args.limit,
         reverse: args.reverse,
         cursor: args.cursor.clone(),

@@ -25,7 +25,7 @@ pub const MAX_QUERY_TERMS: usize = 1_024;
 /// | `tag:project=alpha`, `tag:project` | frames with the tag, or with any tag of that key; required |
 /// | `uri:notes/a.md`, `uri:notes/*` | one uri, or all that begin so; required |
 /// | `label:x`, `kind:x`, `track:x` | required |
-/// | `date:[2024-01-01 TO *]` | kept in [`dates`](Self::dates) for the caller; not applied here |
+/// | `date:[2024-01-01 TO *]`, `date:2024-05` | event times from one to another, or during one; required; see [`dates`](Self::dates) |
 ///
 /// A value with spaces stands in quotes: `tag:"project=deep sea"`. Anything else that looks like
 /// an operator, such as `std::vec`, `c++` or `main()`, is a word.
@@ -41,7 +41,8 @@ pub struct Query {
     /// What candidates must meet; `None` for plain words: at least one term that ranks.
     pub(crate) root: Option<Node>,
     pub(crate) phrases: Vec<Phrase>,
-    dates: Option<(String, String)>,
+    /// Each pair of bounds once.
+    dates: Vec<(String, String)>,
 }
 
 /// A query and what the parser has to say about it.
@@ -135,6 +136,8 @@ pub(crate) struct PhraseUnit {
 pub(crate) enum RawFilter {
     Term(tantivy::Term),
     UriPrefix(String),
+    /// An index into [`Query::dates`].
+    Date(usize),
 }
 
 impl Query {
@@ -170,9 +173,16 @@ impl Query {
         self.terms.is_empty() && self.root.is_none()
     }
 
-    /// The bounds of the first `date:[a TO b]`, as they were written.
-    pub fn dates(&self) -> Option<(&str, &str)> {
-        self.dates.as_ref().map(|(from, to)| (&from[..], &to[..]))
+    /// The bounds of each `date:[a TO b]`, as they were written; a single value is both. Which frames
+    /// they stand for is told by [`SearchOptions::dates`](crate::SearchOptions::dates).
+    ///
+    /// ```
+    /// let query = mv2_lex::Query::parse("sea date:[2024 TO *] -date:2025-05").query;
+    /// let dates: Vec<_> = query.dates().collect();
+    /// assert_eq!(dates, [("2024", "*"), ("2025-05", "2025-05")]);
+    /// ```
+    pub fn dates(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.dates.iter().map(|(from, to)| (&from[..], &to[..]))
     }
 
     /// Whether any word ranks in the first phase. If not, all words do.

@@ -27,6 +27,8 @@ const SENTENCE_MARKS: [char; 7] = ['.', '?', '!', '…', '。', '？', '！'];
 const SENTENCE_WORDS: usize = 4;
 /// A text of more words than this is prose however it ends.
 const QUERY_WORDS: usize = 32;
+/// Most different date ranges of a query. The caller finds the frames of each.
+const MAX_DATES: usize = 16;
 /// Most clauses of a query.
 const MAX_CLAUSES: usize = MAX_QUERY_TERMS;
 
@@ -92,9 +94,6 @@ enum Sign {
 impl Parser<'_> {
     fn finish(mut self, group: Group) -> Parsed {
         let mut warnings = Vec::new();
-        if self.builder.query.dates.is_some() {
-            warnings.push("the date range is not applied by the lexical index".to_owned());
-        }
         if self.builder.truncated {
             warnings.push(format!(
                 "the query has more than {MAX_QUERY_TERMS} terms; the rest was left out"
@@ -309,9 +308,17 @@ impl Parser<'_> {
         self.at += name.len() + 1;
         self.deliberate = true;
         if name == "date" {
-            let bounds = self.dates();
-            self.builder.query.dates.get_or_insert(bounds);
-            return Ok(Some(None));
+            let bounds = self.date_bounds()?;
+            let dates = &mut self.builder.query.dates;
+            let known = dates.iter().position(|known| *known == bounds);
+            let index = known.unwrap_or_else(|| {
+                dates.push(bounds);
+                dates.len() - 1
+            });
+            if dates.len() > MAX_DATES {
+                return Err(format!("the query has more than {MAX_DATES} date ranges"));
+            }
+            return Ok(Some(Some(Node::Raw(RawFilter::Date(index)))));
         }
         let quoted = self.peek() == Some('"');
         let value = if quoted {
@@ -337,19 +344,25 @@ impl Parser<'_> {
         (!terms.is_empty()).then_some(Node::Word(terms))
     }
 
-    /// `[a TO b]`, or one value for both bounds. Whatever does not fit is a bound as it stands.
-    fn dates(&mut self) -> (String, String) {
+    /// `[a TO b]`, or one value for both bounds, in quotes if it has spaces.
+    fn date_bounds(&mut self) -> Result<(String, String), Problem> {
         let rest = self.rest();
-        if rest.starts_with('[')
-            && let Some(end) = rest.find(']')
-        {
+        let value = if rest.starts_with('[') {
+            let Some(end) = rest.find(']') else {
+                return Err("a date range is not closed with ]".to_owned());
+            };
             let inside = rest[1..end].to_owned();
             self.at += end + 1;
-            let (from, to) = inside.split_once(" TO ").unwrap_or((&inside, &inside));
-            return (from.trim().to_owned(), to.trim().to_owned());
-        }
-        let value = self.bare().to_owned();
-        (value.clone(), value)
+            if let Some((from, to)) = inside.split_once(" TO ") {
+                return Ok((from.trim().to_owned(), to.trim().to_owned()));
+            }
+            inside.trim().to_owned()
+        } else if rest.starts_with('"') {
+            self.quoted()?
+        } else {
+            self.bare().to_owned()
+        };
+        Ok((value.clone(), value))
     }
 
     fn word(&mut self) -> Option<Node> {

@@ -1,6 +1,6 @@
 //! Operators, phrases and narrow filters: sets of documents first, scores of their members then.
 
-use mv2_format::FrameId;
+use mv2_format::{FrameId, FrameSet};
 
 use super::score::{Scorer, prefix_bits};
 use super::{
@@ -17,6 +17,7 @@ use crate::view::SegmentView;
 pub(super) struct Evaluation<'a> {
     reader: &'a Reader,
     query: &'a Query,
+    options: &'a SearchOptions,
     scorer: &'a Scorer,
     source: &'a dyn TextSource,
     /// Phrases that every hit must have. They are verified on the best candidates only, in their
@@ -28,6 +29,7 @@ impl<'a> Evaluation<'a> {
     pub(super) fn new(
         reader: &'a Reader,
         query: &'a Query,
+        options: &'a SearchOptions,
         scorer: &'a Scorer,
         source: &'a dyn TextSource,
     ) -> Self {
@@ -38,6 +40,7 @@ impl<'a> Evaluation<'a> {
         Self {
             reader,
             query,
+            options,
             scorer,
             source,
             deferred,
@@ -45,11 +48,8 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The best hits.
-    pub(super) fn run(
-        &self,
-        options: &SearchOptions,
-        filters: Option<&[DocBits]>,
-    ) -> Result<Results> {
+    pub(super) fn run(&self, filters: Option<&[DocBits]>) -> Result<Results> {
+        let options = self.options;
         let mut candidates = Vec::new();
         for (index, view) in self.reader.views.iter().enumerate() {
             let bits = self.matches(view, filters.map(|filters| &filters[index]))?;
@@ -165,7 +165,7 @@ impl<'a> Evaluation<'a> {
             Node::Word(terms) if required => all_terms(view, terms),
             Node::Word(terms) => self.any_of(view, terms),
             Node::Phrase(index) => self.phrase(view, *index, within),
-            Node::Raw(filter) => raw_bits(view, filter),
+            Node::Raw(filter) => raw_bits(view, filter, &self.options.dates),
             Node::Group(group) => self.group(view, group, within),
         }
     }
@@ -257,8 +257,12 @@ fn term_bits(view: &SegmentView, term: &MatchTerm) -> Result<DocBits> {
     Ok(bits)
 }
 
-/// Documents that meet a condition on a field that is not text.
-pub(super) fn raw_bits(view: &SegmentView, filter: &RawFilter) -> Result<DocBits> {
+/// Documents that meet a condition on a field that is not text, or on their time.
+pub(super) fn raw_bits(
+    view: &SegmentView,
+    filter: &RawFilter,
+    dates: &[FrameSet],
+) -> Result<DocBits> {
     match filter {
         RawFilter::Term(term) => {
             let mut bits = DocBits::new(view.segment().docs());
@@ -268,5 +272,19 @@ pub(super) fn raw_bits(view: &SegmentView, filter: &RawFilter) -> Result<DocBits
             Ok(bits)
         }
         RawFilter::UriPrefix(prefix) => prefix_bits(view, schema::uri(), prefix),
+        RawFilter::Date(index) => match dates.get(*index) {
+            Some(frames) => frame_bits(view, frames),
+            None => Ok(DocBits::new(view.segment().docs())),
+        },
     }
+}
+
+/// The documents of a set of frames.
+pub(super) fn frame_bits(view: &SegmentView, frames: &FrameSet) -> Result<DocBits> {
+    let segment = view.segment();
+    let mut bits = DocBits::new(segment.docs());
+    for run in frames.runs_in(segment.first_frame()..segment.end_frame()) {
+        bits.insert_range(segment.docs_before(run.start)?..segment.docs_before(run.end)?);
+    }
+    Ok(bits)
 }

@@ -11,7 +11,7 @@ mod score;
 #[cfg(test)]
 mod tests;
 
-use mv2_format::{BoxError, FrameId};
+use mv2_format::{BoxError, FrameId, FrameSet};
 use tantivy::{DocId, Term};
 
 use crate::bits::DocBits;
@@ -69,6 +69,11 @@ pub struct SearchOptions {
     pub kind: Option<String>,
     /// The track that a hit must have.
     pub track: Option<String>,
+    /// The frames that a hit must be one of.
+    pub frames: Option<FrameSet>,
+    /// The frames of each date range of the query, in the order of [`Query::dates`]. One that is missing
+    /// here is taken for a range without frames.
+    pub dates: Vec<FrameSet>,
     /// Whether to count all matches exactly, which costs a pass over all postings.
     pub count: bool,
 }
@@ -82,6 +87,8 @@ impl Default for SearchOptions {
             labels: Vec::new(),
             kind: None,
             track: None,
+            frames: None,
+            dates: Vec::new(),
             count: false,
         }
     }
@@ -235,15 +242,15 @@ impl Reader {
         });
         let prunable = query.root.is_none() && !scorer.has_prefixes();
         if !prunable || narrow {
-            let evaluation = Evaluation::new(self, query, &scorer, source);
-            return evaluation.run(options, filters.as_deref());
+            let evaluation = Evaluation::new(self, query, options, &scorer, source);
+            return evaluation.run(filters.as_deref());
         }
         let wanted = wanted(query, options);
         let (candidates, seen_all) = prune::top(self, query, &scorer, filters.as_deref(), wanted)?;
         let found = candidates.len() as u64;
         let hits = ranked(query, candidates, options.top_k);
         let (total, total_is_exact) = if options.count {
-            let evaluation = Evaluation::new(self, query, &scorer, source);
+            let evaluation = Evaluation::new(self, query, options, &scorer, source);
             (evaluation.count(filters.as_deref())?, true)
         } else {
             (found, seen_all)
@@ -282,13 +289,16 @@ impl Reader {
             }
             None => {}
         }
-        if conditions.is_empty() {
+        if conditions.is_empty() && options.frames.is_none() {
             return Ok(None);
         }
         let bits = self.views.iter().map(|view| {
             let mut bits = view.visible_bits();
             for condition in &conditions {
-                bits.and(&conditions::raw_bits(view, condition)?);
+                bits.and(&conditions::raw_bits(view, condition, &[])?);
+            }
+            if let Some(frames) = &options.frames {
+                bits.and(&conditions::frame_bits(view, frames)?);
             }
             Ok(bits)
         });

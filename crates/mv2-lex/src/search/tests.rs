@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use mv2_format::{BoxError, Frame, FrameId, FrameMeta};
+use mv2_format::{BoxError, Frame, FrameId, FrameMeta, FrameSet};
 use proptest::prelude::*;
 use tantivy::fieldnorm::FieldNormReader;
 
@@ -336,7 +336,7 @@ impl<'a> Oracle<'a> {
         })
     }
 
-    fn node(query: &Query, node: &Node, doc: &Doc<'_>, required: bool) -> bool {
+    fn node(query: &Query, dates: &[FrameSet], node: &Node, doc: &Doc<'_>, required: bool) -> bool {
         let holds = |term: &crate::query::MatchTerm| {
             let (field, _) = term.scope.fields()[0];
             occurrences(doc, field, term.scope, &term.text) > 0
@@ -354,6 +354,9 @@ impl<'a> Oracle<'a> {
                 };
                 phrase::occurs(&query.phrases[*index], &text)
             }
+            Node::Raw(RawFilter::Date(index)) => dates
+                .get(*index)
+                .is_some_and(|frames| frames.contains(doc.frame.meta.id)),
             Node::Raw(RawFilter::UriPrefix(prefix)) => doc
                 .frame
                 .meta
@@ -382,7 +385,7 @@ impl<'a> Oracle<'a> {
                 terms.contains(term)
             }
             Node::Group(group) => {
-                let node = |node: &Node, required| Self::node(query, node, doc, required);
+                let node = |node: &Node, required| Self::node(query, dates, node, doc, required);
                 group.must.iter().all(|inner| node(inner, true))
                     && !group.not.iter().any(|inner| node(inner, true))
                     && (group.ranks_alone()
@@ -431,6 +434,30 @@ fn options(random: &mut Random) -> SearchOptions {
     }
 }
 
+/// A few runs of frames, or many scattered ones, some of them not in the memory.
+fn frame_set(random: &mut Random, world: &World) -> FrameSet {
+    let first = world.frames[0].meta.id.get();
+    let span = world.frames[world.frames.len() - 1].meta.id.get() + 1 - first;
+    let mut id = || FrameId(first.saturating_sub(3) + random.below(span as usize + 10) as u64);
+    let pairs = [(id(), id()), (id(), id()), (id(), id())];
+    match random.below(3) {
+        0 => pairs[..1]
+            .iter()
+            .map(|(a, b)| *a.min(b)..*a.max(b))
+            .collect(),
+        1 => pairs
+            .iter()
+            .map(|(a, b)| *a..FrameId(b.get().min(a.get() + 3)))
+            .collect(),
+        _ => world
+            .frames
+            .iter()
+            .map(|frame| frame.meta.id)
+            .filter(|_| random.chance(40))
+            .collect(),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -457,7 +484,12 @@ proptest! {
         for _ in 0..4 {
             let query = Query::words(&text(&mut random, 3));
             let mut options = options(&mut random);
-            match random.below(4) {
+            match random.below(6) {
+                4 => options.frames = Some(frame_set(&mut random, &world)),
+                5 => {
+                    options.frames = Some(frame_set(&mut random, &world));
+                    options.tags.push(("n".to_owned(), "2".to_owned()));
+                }
                 0 => options.tags.push(("n".to_owned(), "1".to_owned())),
                 1 => options.uri = Some(UriFilter::Prefix("notes/1".to_owned())),
                 2 => options.uri = Some(UriFilter::Exact("notes/1/7".to_owned())),
@@ -468,6 +500,7 @@ proptest! {
                 let uri = meta.uri.as_deref().unwrap_or_default();
                 options.tags.iter().all(|tag| meta.tags.contains(tag))
                     && options.labels.iter().all(|label| meta.labels.contains(label))
+                    && options.frames.as_ref().is_none_or(|frames| frames.contains(meta.id))
                     && match &options.uri {
                         None => true,
                         Some(UriFilter::Exact(exact)) => uri == exact,
@@ -489,7 +522,7 @@ proptest! {
         for _ in 0..6 {
             let mut word = || random.pick(&WORDS);
             let (a, b, c) = (word(), word(), word());
-            let asked = match random.below(12) {
+            let asked = match random.below(16) {
                 0 => format!("+{a} {b}"),
                 1 => format!("{a} -{b}"),
                 2 => format!("\"{a} {b}\""),
@@ -501,14 +534,22 @@ proptest! {
                 8 => format!("title:{a} {b}"),
                 9 => format!("title:\"{a} {b}\" OR \"{c} {a}\""),
                 10 => format!("NOT {a}"),
+                11 => format!("{a} date:[x TO y] {b}"),
+                12 => format!("({a} OR date:x) -{b} -date:y"),
+                13 => format!("{a} AND date:x OR {b} NOT date:y"),
+                14 => "date:[x TO *]".to_owned(),
                 _ => format!("{a} label:l3 OR tag:n"),
             };
             let parsed = Query::parse(&asked);
             prop_assert!(parsed.warning.is_none(), "{}: {:?}", asked, parsed.warning);
             let query = parsed.query;
-            let options = options(&mut random);
+            let mut options = options(&mut random);
+            // The set of the second range is missing now and then.
+            for _ in 0..query.dates().count().min(1 + random.below(2)) {
+                options.dates.push(frame_set(&mut random, &world));
+            }
             compare(&world, &oracle, &query, &options, |doc| match &query.root {
-                Some(root) => Oracle::node(&query, root, doc, false),
+                Some(root) => Oracle::node(&query, &options.dates, root, doc, false),
                 None => Oracle::any(&query, doc),
             });
         }
