@@ -91,9 +91,14 @@ fn find_matches(query: &Query, text: &str) -> Vec<Match> {
     let mut stems = StemCache::default();
     let mut bigrams = Bigrams::new(false);
     let mut scanner = Scanner::new(text);
+    let mut before = None;
     while let Some(unit) = scanner.next_unit() {
         if matches.len() >= MAX_MATCHES {
             break;
+        }
+        let previous = before.filter(|_| unit.kind == Kind::Word);
+        if !matches!(unit.kind, Kind::Compound | Kind::Identifier) {
+            before = None;
         }
         if unit.kind == Kind::Char {
             if let Some(&term) = chars.get(unit.text) {
@@ -114,12 +119,26 @@ fn find_matches(query: &Query, text: &str) -> Vec<Match> {
                     });
                 }
             });
-        } else if let Some(&term) = words.get(stems.term(&unit)) {
+            continue;
+        }
+        let word = stems.term(&unit);
+        let companion = || {
+            let mut companions = query.companions.iter();
+            let found = companions.find(|(before, letter)| {
+                Some(*before) == previous && query.terms[*letter].text == word
+            });
+            found.map(|(_, letter)| *letter)
+        };
+        let known = words.get(word).copied();
+        if let Some(term) = known.or_else(companion) {
             matches.push(Match {
                 range: unit.range.clone(),
                 term,
                 glued: false,
             });
+        }
+        if unit.kind == Kind::Word {
+            before = known;
         }
     }
     matches.sort_by_key(|found| (found.range.start, found.range.end));

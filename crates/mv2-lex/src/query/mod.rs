@@ -41,6 +41,9 @@ pub struct Query {
     /// What candidates must meet; `None` for plain words: at least one term that ranks.
     pub(crate) root: Option<Node>,
     pub(crate) phrases: Vec<Phrase>,
+    /// Terms of content words with single letters right behind them: the D of `vitamin D`. Such a letter is a
+    /// function word, which is what it mostly is, and yet belongs to the word before it.
+    pub(crate) companions: Vec<(usize, usize)>,
     /// Each pair of bounds once.
     dates: Vec<(String, String)>,
 }
@@ -202,6 +205,8 @@ struct Builder {
     query: Query,
     seen: HashMap<(Scope, String), usize>,
     stems: StemCache,
+    /// The content word right before, if there is one.
+    before: Option<usize>,
     truncated: bool,
 }
 
@@ -233,12 +238,29 @@ impl Builder {
         bigrams.finish(&mut |term, _| chars.push(term.to_owned()));
         terms.extend(cjk_terms(&mut chars));
         if scoring {
-            terms.iter().for_each(|term| self.score(term));
+            self.score_all(&terms);
         }
         terms
     }
 
-    fn score(&mut self, term: &MatchTerm) {
+    fn score_all(&mut self, terms: &[MatchTerm]) {
+        for term in terms {
+            let index = self.score(term);
+            if !term.needed {
+                continue;
+            }
+            if let (Some(before), Some(index)) = (self.before, index)
+                && !term.content
+                && term.text.len() == 1
+            {
+                self.query.companions.push((before, index));
+            }
+            self.before = index.filter(|_| term.content);
+        }
+    }
+
+    /// Where the term stands in the list of those that score.
+    fn score(&mut self, term: &MatchTerm) -> Option<usize> {
         let weight = if term.content {
             1.0
         } else {
@@ -249,11 +271,11 @@ impl Builder {
         if let Some(&at) = self.seen.get(&key) {
             self.query.terms[at].content += content;
             self.query.terms[at].all += weight;
-            return;
+            return Some(at);
         }
         if self.query.terms.len() >= MAX_QUERY_TERMS {
             self.truncated = true;
-            return;
+            return None;
         }
         self.seen.insert(key, self.query.terms.len());
         self.query.terms.push(BagTerm {
@@ -262,6 +284,7 @@ impl Builder {
             content,
             all: weight,
         });
+        Some(self.query.terms.len() - 1)
     }
 
     /// A phrase; `None` if there is no word in it.
@@ -284,7 +307,7 @@ impl Builder {
         }
         terms.retain(|term| term.needed);
         if scoring {
-            terms.iter().for_each(|term| self.score(term));
+            self.score_all(&terms);
         }
         self.query.phrases.push(Phrase {
             title_only,
