@@ -116,9 +116,19 @@ pub(crate) struct PutArgs {
     /// A folder is taken with everything in it that its ignore files (.gitignore, .ignore) do not
     /// exclude, except hidden files and memory files. The uri of a document is its path inside the
     /// folder, that of a single file its name. A document that is there already, unchanged, is
-    /// skipped.
+    /// skipped. Of a page (.html, .htm) the visible text is searched; the page itself is kept as it is.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    /// Delete what the folders do not hold any more
+    ///
+    /// That is each document that an earlier import of the same folder put, and that this one does
+    /// not find, because the file is gone or excluded now. A document that was put in another way stays,
+    /// and so does everything under a part of a folder that cannot be read. What is deleted stays in the history.
+    #[arg(long, conflicts_with = "jsonl")]
+    pub(crate) prune: bool,
+    /// Only say what --prune would delete; put and delete nothing
+    #[arg(long, requires = "prune")]
+    pub(crate) dry_run: bool,
     /// Read a document from each line of JSON in PATH, or standard input
     ///
     /// A line is {"text", "uri"?, "title"?, "timestamp"?, "tags"?, "labels"?, "kind"?, "track"?,

@@ -1,6 +1,10 @@
-//! What counts as text, and what is indexed of a document that is not.
+//! What counts as text, what is visible of an HTML page, and what is indexed of a document that is not text.
+
+mod html;
 
 use serde_json::Value;
+
+pub use html::{HtmlText, html};
 
 /// Whether a payload is text: valid UTF-8 without a NUL byte. The empty payload is text.
 ///

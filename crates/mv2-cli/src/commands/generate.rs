@@ -58,7 +58,7 @@ const JSON: &[(&str, &str, &str)] = &[
     ),
     (
         "log",
-        r#"{"v":1,"commits":[{"id","time","wall","branch","message","added","superseded","deleted"}]}"#,
+        r#"{"v":1,"commits":[{"id","time","wall","branch","message","folder","added","superseded","deleted"}]}"#,
         "The last three are numbers. With `--frames` they are lists: of frames, of \
          `{\"frame_id\",\"by\"}`, and of frames.",
     ),

@@ -8,6 +8,7 @@ use crate::output::json::{LogChanges, LogCommit, Superseded};
 use crate::output::{Output, human, json};
 
 use super::open_options;
+use super::put::split_message;
 
 /// From this difference between the clock and the commit's time on, the clock is worth a remark.
 const CLOCK_JUMP_MICROS: i64 = 5 * 60 * 1_000_000;
@@ -26,6 +27,7 @@ pub(super) fn run(args: &LogArgs, global: &Global, output: &mut Output) -> anyho
         for (at, commit) in commits.enumerate() {
             let commit = commit?;
             let changes = changes(&snapshot, &commit, args.frames)?;
+            let (message, folder) = message(&commit);
             if at > 0 {
                 output.bytes(b",")?;
             }
@@ -34,7 +36,8 @@ pub(super) fn run(args: &LogArgs, global: &Global, output: &mut Output) -> anyho
                 time: commit.time.to_string(),
                 wall: commit.wall.to_string(),
                 branch: BRANCH,
-                message: commit.message.as_deref(),
+                message,
+                folder,
                 changes,
             };
             output.bytes(serde_json::to_string(&object)?.as_bytes())?;
@@ -46,6 +49,14 @@ pub(super) fn run(args: &LogArgs, global: &Global, output: &mut Output) -> anyho
         print(&snapshot, &commit?, args.frames, output)?;
     }
     Ok(Exit::Done)
+}
+
+/// The message, and the folder whose import the commit is part of.
+fn message(commit: &Commit) -> (Option<&str>, Option<String>) {
+    commit
+        .message
+        .as_deref()
+        .map_or((None, None), split_message)
 }
 
 fn changes(snapshot: &Snapshot, commit: &Commit, frames: bool) -> anyhow::Result<LogChanges> {
@@ -78,13 +89,18 @@ fn print(
     output: &mut Output,
 ) -> anyhow::Result<()> {
     let style = output.style;
+    let (message, folder) = message(commit);
+    let from = folder.map_or_else(String::new, |folder| {
+        format!(" from {}", human::clean_line(&folder))
+    });
     output.line(format_args!(
-        "{} {} {}",
+        "{} {} {}{}",
         style.bold(&format!("commit {}", commit.id)),
         commit.time,
-        summary(commit)
+        summary(commit),
+        style.dim(&from)
     ))?;
-    if let Some(message) = &commit.message {
+    if let Some(message) = message {
         output.line(format_args!("  {}", human::clean_line(message)))?;
     }
     if commit.time.as_micros().abs_diff(commit.wall.as_micros()) > CLOCK_JUMP_MICROS as u64 {

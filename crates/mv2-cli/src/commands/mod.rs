@@ -27,6 +27,7 @@ use anyhow::Context as _;
 use mv2::format::frame::MAX_PAYLOAD_BYTES;
 use mv2::{
     Clock as _, Filter, FrameId, Memvid, OpenOptions, PutOptions, SystemClock, Timestamp, When,
+    text,
 };
 
 use crate::cli::{Cli, Command, DocumentArgs, FilterArgs, Global, TimeArgs};
@@ -168,7 +169,35 @@ fn read_document(path: &Path) -> anyhow::Result<Vec<u8>> {
     if info.is_dir() {
         return Err(Failure::new("not_a_file", format!("{} is a folder", path.display())).into());
     }
-    read_limited(file, &path.display().to_string())
+    let name = path.display().to_string();
+    // Also a file whose length is not known, or not true, stops at the limit.
+    if info.len() > MAX_PAYLOAD_BYTES as u64 {
+        return Err(too_large(&name));
+    }
+    read_limited(file, &name)
+}
+
+fn too_large(name: &str) -> anyhow::Error {
+    let message = format!("{name} is larger than a document may be, {MAX_PAYLOAD_BYTES} bytes");
+    Failure::new("too_large", message).hint("split it").into()
+}
+
+/// Of a page in HTML, by its file's name, what is visible is what is searched; its title is the document's if there is
+/// no other.
+fn read_page(path: &Path, payload: &[u8], options: &mut PutOptions) {
+    let is_page = path.extension().is_some_and(|extension| {
+        ["html", "htm"]
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    });
+    if !is_page || !text::is_text(payload) {
+        return;
+    }
+    if let Ok(page) = std::str::from_utf8(payload) {
+        let html = text::html(page);
+        options.search_text = Some(html.text);
+        options.title = options.title.take().or(html.title);
+    }
 }
 
 /// Reads standard input as one document.
@@ -183,8 +212,7 @@ fn read_limited(reader: impl Read, name: &str) -> anyhow::Result<Vec<u8>> {
         .read_to_end(&mut payload)
         .with_context(|| format!("cannot read {name}"))?;
     if payload.len() > MAX_PAYLOAD_BYTES {
-        let message = format!("{name} is larger than a document may be, {MAX_PAYLOAD_BYTES} bytes");
-        return Err(Failure::new("too_large", message).hint("split it").into());
+        return Err(too_large(name));
     }
     Ok(payload)
 }

@@ -8,13 +8,22 @@ use crate::interrupt;
 use crate::output::json::{CommitRef, Put, PutFrame};
 use crate::output::{Output, json};
 
-use super::{Target, is_stdin, open_options, put_options, read_document, read_stdin, tidy_up};
+use super::{
+    Target, is_stdin, open_options, put_options, read_document, read_page, read_stdin, tidy_up,
+};
 
 pub(super) fn run(args: &UpdateArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
-    let options = put_options(&args.document, args.uri.as_deref());
+    let mut options = put_options(&args.document, args.uri.as_deref());
     let payload = match &args.path {
         Some(path) if is_stdin(path) => Some(read_stdin()?),
-        Some(path) => Some(read_document(path)?),
+        Some(path) => {
+            let payload = read_document(path)?;
+            let title = options.title.clone();
+            read_page(path, &payload, &mut options);
+            // The document keeps its title, unless the command names another.
+            options.title = title;
+            Some(payload)
+        }
         None if options == PutOptions::default() => {
             return Err(Failure::usage("nothing to change")
                 .hint("name a file with the new version, `-` for standard input, or a flag like --tag")

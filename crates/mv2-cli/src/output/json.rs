@@ -78,7 +78,7 @@ pub(crate) struct Put {
 }
 
 /// One document of a commit, in the order in which they came. `status` is `added`, `superseded` (it
-/// took an older frame's place) or `unchanged`.
+/// took an older frame's place), `unchanged` or, with `--prune`, `deleted`.
 #[derive(Serialize)]
 pub(crate) struct PutFrame {
     pub(crate) frame_id: u64,
@@ -302,7 +302,8 @@ pub(crate) struct Get<'a> {
     pub(crate) metadata: Value,
 }
 
-/// One commit of `mv2 log`, which prints `{"v":1,"commits":[...]}`, newest first.
+/// One commit of `mv2 log`, which prints `{"v":1,"commits":[...]}`, newest first. `folder` is the one whose import it is
+/// part of.
 #[derive(Serialize)]
 pub(crate) struct LogCommit<'a> {
     pub(crate) id: u64,
@@ -310,6 +311,7 @@ pub(crate) struct LogCommit<'a> {
     pub(crate) wall: String,
     pub(crate) branch: &'a str,
     pub(crate) message: Option<&'a str>,
+    pub(crate) folder: Option<String>,
     #[serde(flatten)]
     pub(crate) changes: LogChanges,
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
-use mv2::{Commit, Memvid, PutOptions, PutStatus, text};
+use mv2::{Commit, FrameId, Memvid, PutOptions, PutStatus, text};
 
 use crate::cli::PutArgs;
 use crate::commands::tidy_up;
@@ -13,12 +14,17 @@ use crate::output::json::{CommitRef, Put, PutFrame, Skipped, SkippedObject};
 use crate::output::progress::Progress;
 use crate::output::{Output, human, json};
 
+use super::files::Kept;
+use super::folder::Folder;
+
 /// Bytes of documents after which a batch is committed, so that memory stays bounded.
 const BATCH_BYTES: usize = 8 << 20;
 
 /// A document that was read.
 pub(super) struct Document {
     pub(super) source: Source,
+    /// The folder whose import it is part of.
+    pub(super) folder: Option<Arc<Folder>>,
     pub(super) payload: Vec<u8>,
     pub(super) options: PutOptions,
     /// Bytes of input that it took.
@@ -68,6 +74,8 @@ pub(super) struct Importer<'a> {
     strict: bool,
     batch: Vec<Document>,
     batch_bytes: usize,
+    /// What the folders that are pruned at the end hold.
+    kept: Vec<Kept>,
     /// Whether nobody reads the output any more. The import goes on: what was asked for is the
     /// memory, not the report.
     unread: bool,
@@ -82,6 +90,7 @@ struct Counts {
     added: u64,
     superseded: u64,
     unchanged: u64,
+    deleted: u64,
     rejected: u64,
     binary: u64,
     commits: u64,
@@ -104,14 +113,27 @@ impl<'a> Importer<'a> {
             strict: args.strict,
             batch: Vec::new(),
             batch_bytes: 0,
+            kept: Vec::new(),
             unread: false,
             counts: Counts::default(),
             index_waits: false,
         }
     }
 
-    /// Takes in a document, and commits the batch if it is full.
+    /// At the end deletes what vanished from these folders.
+    pub(super) fn prune(&mut self, kept: Vec<Kept>) {
+        self.kept = kept;
+    }
+
+    /// Takes in a document, and commits the batch if it is full. A commit is of one folder.
     pub(super) fn add(&mut self, document: Document) -> anyhow::Result<()> {
+        let same = |other: &Document| match (&other.folder, &document.folder) {
+            (Some(other), Some(folder)) => Arc::ptr_eq(other, folder),
+            (other, folder) => other.is_none() && folder.is_none(),
+        };
+        if !self.batch.last().is_none_or(same) {
+            self.commit(false)?;
+        }
         self.progress.advance(document.read_bytes);
         self.batch_bytes += document.payload.len();
         self.batch.push(document);
@@ -168,6 +190,9 @@ impl<'a> Importer<'a> {
     /// Commits what is left, sums up, and chooses the exit code.
     pub(super) fn finish(mut self) -> anyhow::Result<Exit> {
         self.commit(false)?;
+        for kept in std::mem::take(&mut self.kept) {
+            self.delete_vanished(&kept)?;
+        }
         if self.index_waits {
             // What is acknowledged is durable and found already; this builds the index for the searches to come.
             interrupt::rewriting();
@@ -204,6 +229,7 @@ impl<'a> Importer<'a> {
             return Ok(());
         }
         let batch = std::mem::take(&mut self.batch);
+        let folder = batch.first().and_then(|document| document.folder.clone());
         self.batch_bytes = 0;
         let mut frames = Vec::with_capacity(batch.len());
         for document in batch {
@@ -235,11 +261,42 @@ impl<'a> Importer<'a> {
             });
         }
         let _gate = interrupt::gate();
-        let commit = match (more, self.message) {
-            (true, message) => self.memory.commit_bulk(message)?,
+        let message = match folder {
+            Some(folder) => folder.message(self.message),
+            None => self.message.map(str::to_owned),
+        };
+        let commit = match (more, message) {
+            (true, message) => self.memory.commit_bulk(message.as_deref())?,
             (false, Some(message)) => self.memory.commit_with(message)?,
             (false, None) => self.memory.commit()?,
         };
+        self.committed(commit, frames)
+    }
+
+    /// Deletes the documents of a folder that it does not hold any more.
+    fn delete_vanished(&mut self, kept: &Kept) -> anyhow::Result<()> {
+        // Under the lock, so that what is looked up is what is deleted.
+        self.memory.begin()?;
+        let mut frames = Vec::new();
+        for (id, uri) in kept.vanished(&self.memory.snapshot()?)? {
+            self.memory.delete_frame(id)?;
+            frames.push(deleted(id, uri));
+        }
+        if frames.is_empty() {
+            self.memory.rollback();
+            return Ok(());
+        }
+        self.counts.deleted += frames.len() as u64;
+        let _gate = interrupt::gate();
+        let commit = match kept.folder.message(self.message) {
+            Some(message) => self.memory.commit_with(message)?,
+            None => self.memory.commit()?,
+        };
+        self.committed(commit, frames)
+    }
+
+    /// Counts and prints a batch that is durable.
+    fn committed(&mut self, commit: Option<Commit>, frames: Vec<PutFrame>) -> anyhow::Result<()> {
         if commit.is_some() {
             interrupt::committed(frames.len());
             self.counts.commits += 1;
@@ -275,6 +332,7 @@ impl<'a> Importer<'a> {
             (counts.added, "added"),
             (counts.superseded, "superseded"),
             (counts.unchanged, "unchanged"),
+            (counts.deleted, "deleted"),
             (counts.rejected, "skipped"),
         ]
         .iter()
@@ -292,5 +350,15 @@ impl<'a> Importer<'a> {
             _ => String::new(),
         };
         parts.join(", ") + &commits
+    }
+}
+
+/// A document that is deleted, beside those that are put.
+pub(super) fn deleted(id: FrameId, uri: String) -> PutFrame {
+    PutFrame {
+        frame_id: id.get(),
+        uri: Some(uri),
+        status: "deleted",
+        deduplicated: false,
     }
 }

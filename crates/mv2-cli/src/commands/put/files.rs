@@ -1,21 +1,25 @@
-//! Files and folders to import.
+//! Files and folders to import, and what vanished from a folder since an earlier import of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use ignore::WalkBuilder;
-use mv2::{PutOptions, text};
+use mv2::{CommitId, FrameId, PutOptions, Snapshot, text};
 
-use crate::commands::read_document;
+use crate::commands::{read_document, read_page};
 use crate::exit::Failure;
 
 use super::batch::{Document, Importer, Rejection, Source};
+use super::folder::Folder;
 
 /// What is to be imported, in order.
 pub(super) struct Plan {
     entries: Vec<Entry>,
+    /// The folders among the paths.
+    folders: Vec<Arc<Folder>>,
     /// Entries of a folder that could not be listed, and why.
     unlisted: Vec<(Source, String)>,
     /// Memory files that a folder holds. They are not documents.
@@ -26,12 +30,78 @@ struct Entry {
     path: PathBuf,
     uri: String,
     bytes: u64,
+    /// The folder that it was found in, if it was not named itself.
+    folder: Option<Arc<Folder>>,
 }
 
 impl Plan {
     /// Bytes of all files.
     pub(super) fn bytes(&self) -> u64 {
         self.entries.iter().map(|entry| entry.bytes).sum()
+    }
+
+    /// What a prune needs to know: each folder with the documents that it holds.
+    ///
+    /// # Errors
+    /// Without a folder there is nothing to prune.
+    pub(super) fn kept(&self) -> anyhow::Result<Vec<Kept>> {
+        if self.folders.is_empty() {
+            return Err(Failure::usage("--prune needs a folder")
+                .hint("name a folder that was put before")
+                .into());
+        }
+        let mut kept = Vec::with_capacity(self.folders.len());
+        for folder in &self.folders {
+            if !folder.has_name() {
+                let message = "a folder whose path is not Unicode cannot be pruned";
+                return Err(Failure::usage(message)
+                    .hint("delete its documents with `mv2 delete`")
+                    .into());
+            }
+            let entries = self.entries.iter().filter(|entry| {
+                let other = entry.folder.as_ref();
+                other.is_some_and(|other| Arc::ptr_eq(other, folder))
+            });
+            kept.push(Kept {
+                folder: Arc::clone(folder),
+                uris: entries.map(|entry| entry.uri.clone()).collect(),
+            });
+        }
+        Ok(kept)
+    }
+}
+
+/// A folder and the uris of the documents that it holds.
+pub(super) struct Kept {
+    pub(super) folder: Arc<Folder>,
+    uris: HashSet<String>,
+}
+
+impl Kept {
+    /// The visible documents that an import of the folder put and that it does not hold any more, by frame.
+    pub(super) fn vanished(&self, snapshot: &Snapshot) -> mv2::Result<Vec<(FrameId, String)>> {
+        let mut imports: HashSet<CommitId> = HashSet::new();
+        for commit in snapshot.log() {
+            let commit = commit?;
+            if self.folder.put(commit.message.as_deref()) {
+                imports.insert(commit.id);
+            }
+        }
+        let mut vanished = Vec::new();
+        if imports.is_empty() {
+            return Ok(vanished);
+        }
+        for meta in snapshot.frames() {
+            let meta = meta?;
+            if let Some(uri) = meta.uri
+                && imports.contains(&meta.commit)
+                && !self.uris.contains(&uri)
+                && !self.folder.is_unlisted(&uri)
+            {
+                vanished.push((meta.id, uri));
+            }
+        }
+        Ok(vanished)
     }
 }
 
@@ -40,6 +110,7 @@ pub(super) fn plan(paths: &[PathBuf], memory: &Path) -> anyhow::Result<Plan> {
     let memory = fs::canonicalize(memory).ok();
     let mut plan = Plan {
         entries: Vec::new(),
+        folders: Vec::new(),
         unlisted: Vec::new(),
         memories: 0,
     };
@@ -49,7 +120,7 @@ pub(super) fn plan(paths: &[PathBuf], memory: &Path) -> anyhow::Result<Plan> {
             Failure::new("not_found", message).hint("check the path")
         })?;
         if info.is_dir() {
-            list_folder(path, memory.as_deref(), &mut plan);
+            list_folder(path, memory.as_deref(), &mut plan)?;
         } else if memory.is_some() && fs::canonicalize(path).ok() == memory {
             return Err(Failure::usage("a memory cannot be put into itself").into());
         } else {
@@ -58,6 +129,7 @@ pub(super) fn plan(paths: &[PathBuf], memory: &Path) -> anyhow::Result<Plan> {
                 path: path.clone(),
                 uri: name.to_string_lossy().into_owned(),
                 bytes: info.len(),
+                folder: None,
             });
         }
     }
@@ -93,12 +165,14 @@ pub(super) fn import(
 
 fn document(source: Source, entry: Entry, payload: Vec<u8>, options: &PutOptions) -> Document {
     let mut options = options.clone();
+    read_page(&entry.path, &payload, &mut options);
     if options.title.is_none() {
         options.title = title(&entry.path, &payload);
     }
     options.uri.get_or_insert(entry.uri);
     Document {
         source,
+        folder: entry.folder,
         read_bytes: payload.len() as u64,
         payload,
         options,
@@ -128,7 +202,9 @@ fn title(path: &Path, payload: &[u8]) -> Option<String> {
     })
 }
 
-fn list_folder(folder: &Path, memory: Option<&Path>, plan: &mut Plan) {
+fn list_folder(folder: &Path, memory: Option<&Path>, plan: &mut Plan) -> anyhow::Result<()> {
+    let from = plan.entries.len();
+    let mut unlisted = Vec::new();
     let walk = WalkBuilder::new(folder)
         // Ignore files count as they stand, also where there is no git repository around them.
         .require_git(false)
@@ -138,6 +214,9 @@ fn list_folder(folder: &Path, memory: Option<&Path>, plan: &mut Plan) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
+                // An error without a path may be about anything inside.
+                let place = place_of(&error).unwrap_or(folder);
+                unlisted.push(relative_uri(folder, place));
                 let source = Source::File(folder.display().to_string());
                 plan.unlisted.push((source, error.to_string()));
                 continue;
@@ -158,7 +237,25 @@ fn list_folder(folder: &Path, memory: Option<&Path>, plan: &mut Plan) {
             uri: relative_uri(folder, path),
             bytes: entry.metadata().map_or(0, |info| info.len()),
             path: path.to_owned(),
+            folder: None,
         });
+    }
+    let folder = Arc::new(Folder::new(folder, unlisted)?);
+    for entry in &mut plan.entries[from..] {
+        entry.folder = Some(Arc::clone(&folder));
+    }
+    plan.folders.push(folder);
+    Ok(())
+}
+
+/// Which entry an error of the walk is about.
+fn place_of(error: &ignore::Error) -> Option<&Path> {
+    match error {
+        ignore::Error::WithPath { path, .. } => Some(path),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => {
+            place_of(err)
+        }
+        _ => None,
     }
 }
 

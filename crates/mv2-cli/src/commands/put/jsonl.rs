@@ -99,6 +99,7 @@ pub(super) fn import(
                 }
                 importer.add(Document {
                     source,
+                    folder: None,
                     payload: parsed.text.into_bytes(),
                     options: merge(parsed.options, defaults),
                     read_bytes: lines.read_bytes,

@@ -9,6 +9,7 @@
 
 mod batch;
 mod files;
+mod folder;
 mod jsonl;
 
 use std::io::IsTerminal;
@@ -17,13 +18,21 @@ use mv2::PutOptions;
 
 use crate::cli::{Global, PutArgs};
 use crate::exit::{Exit, Failure};
-use crate::output::Output;
 use crate::output::progress::Progress;
+use crate::output::{Output, human, json};
+
+pub(super) use self::folder::split as split_message;
 
 use self::batch::{Document, Importer, Source};
 use super::{is_stdin, open_options, put_options, read_stdin};
 
 pub(super) fn run(args: &PutArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
+    let is_piped = args.paths.is_empty() || args.paths.iter().any(|path| is_stdin(path));
+    if args.prune && is_piped {
+        return Err(Failure::usage("--prune needs a folder")
+            .hint("name a folder that was put before")
+            .into());
+    }
     match &args.jsonl {
         Some(path) => put_lines(args, path, global, output),
         None if args.paths.is_empty() => put_piped(args, global, output),
@@ -63,12 +72,50 @@ fn put_files(args: &PutArgs, global: &Global, output: &mut Output) -> anyhow::Re
                 .into(),
         );
     }
+    let kept = if args.prune { plan.kept()? } else { Vec::new() };
+    if args.dry_run {
+        return say_vanished(&kept, args, global, output);
+    }
     let memory = open_options(global).open_or_create(&args.file)?;
     let progress = Progress::new(output.draws_progress() && many, Some(plan.bytes()));
     let mut importer = Importer::new(memory, args, output, progress);
+    importer.prune(kept);
     let options = put_options(&args.document, args.uri.as_deref());
     files::import(plan, &options, &mut importer)?;
     importer.finish()
+}
+
+/// What a prune would delete.
+fn say_vanished(
+    kept: &[files::Kept],
+    args: &PutArgs,
+    global: &Global,
+    output: &mut Output,
+) -> anyhow::Result<Exit> {
+    let memory = open_options(global).open_read_only(&args.file)?;
+    let snapshot = memory.snapshot()?;
+    let mut frames = Vec::new();
+    for kept in kept {
+        for (id, uri) in kept.vanished(&snapshot)? {
+            frames.push(batch::deleted(id, uri));
+        }
+    }
+    if output.is_json() {
+        output.json(&json::Put {
+            v: json::VERSION,
+            commit: None,
+            frames,
+        })?;
+        return Ok(Exit::Done);
+    }
+    for frame in &frames {
+        let uri = human::clean_line(frame.uri.as_deref().unwrap_or_default());
+        output.line(format_args!("would delete frame {} {uri}", frame.frame_id))?;
+    }
+    if frames.is_empty() {
+        output.line("nothing to delete")?;
+    }
+    Ok(Exit::Done)
 }
 
 /// Standard input by default. An empty one is more likely an oversight than an empty document, since
@@ -110,6 +157,7 @@ fn put_one(
     let mut importer = Importer::new(memory, args, output, Progress::new(false, None));
     importer.add(Document {
         source: Source::Stdin,
+        folder: None,
         read_bytes: payload.len() as u64,
         payload,
         options,
