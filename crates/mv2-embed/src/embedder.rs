@@ -1,0 +1,53 @@
+//! What an embedding model is to the rest of mv2.
+
+use crate::coverage;
+use crate::error::{NoVector, Result};
+use crate::spec::EmbedSpec;
+
+/// Which side of a search a text is on. Some models put another prefix before each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// What is asked.
+    Query,
+    /// What is stored and may be found.
+    Passage,
+}
+
+/// Turns texts into vectors.
+///
+/// An embedder is shared between threads and has no state that a call would change: the same text in
+/// the same role gives the same vector, alone or in a batch.
+pub trait Embedder: Send + Sync {
+    /// What decides the meaning of the vectors.
+    fn spec(&self) -> &EmbedSpec;
+
+    /// Appends the vectors of `texts`, one behind the other, `spec().dims` numbers each, to `out`.
+    ///
+    /// What is longer than `spec().max_tokens` is cut there: split long texts first.
+    ///
+    /// # Errors
+    /// [`Error::NoVector`](crate::Error::NoVector) for the first text that [`check`](Self::check)
+    /// refuses, and whatever keeps a model from running. `out` is then as it was before.
+    fn embed(&self, texts: &[&str], role: Role, out: &mut Vec<f32>) -> Result<()>;
+
+    /// The share of the letters and digits of a text that the vocabulary covers, 0 to 1; 0 if it has
+    /// none. Fusion trusts a vector of the query by it, see [`coverage`](crate::coverage).
+    fn coverage(&self, text: &str) -> f32;
+
+    /// The number of tokens of a text, without the marks that a model puts around it.
+    fn token_count(&self, text: &str) -> usize;
+
+    /// Whether a text has a vector under this model, and why not.
+    ///
+    /// # Errors
+    /// [`NoVector`]: no fault of anybody's. Such a text is stored without a vector.
+    fn check(&self, text: &str) -> Result<(), NoVector> {
+        coverage::check(text, self.coverage(text))
+    }
+
+    /// How much the vectors weigh in a hybrid search where the query is covered, 0 to 1; the words weigh
+    /// the rest. The constant is the design's for transformers.
+    fn fusion_weight(&self) -> f32 {
+        0.4
+    }
+}
