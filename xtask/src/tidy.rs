@@ -32,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mv2-time", &["mv2-format"]),
     ("mv2-embed", &["mv2-embed-static"]),
     ("mv2-embed-static", &[]),
+    ("mv2-vec", &["mv2-format"]),
     ("mv2", &["mv2-store", "mv2-lex", "mv2-time", "mv2-format"]),
     ("mv2-cli", &["mv2"]),
 ];
@@ -72,6 +73,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("mv2-lex", FILE_ACCESS),
     ("mv2-time", FILE_ACCESS),
     ("mv2-time", IMPURE),
+    ("mv2-vec", FILE_ACCESS),
+    ("mv2-vec", IMPURE),
     ("mv2", FILE_ACCESS),
 ];
 
@@ -79,6 +82,9 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
 const UNSAFE: &[&str] = &[
     "crates/mv2-store/src/storage/mmap.rs",
     "crates/mv2-lex/src/directory.rs",
+    "crates/mv2-vec/src/kernel/mod.rs",
+    "crates/mv2-vec/src/kernel/x86.rs",
+    "crates/mv2-vec/src/kernel/neon.rs",
 ];
 
 /// Encoders and decoders whose hash stands in the format page.
@@ -95,6 +101,7 @@ const CODECS: &[&str] = &[
     "crates/mv2-format/src/wire.rs",
     "crates/mv2-lex/FORMAT.md",
     "crates/mv2-time/FORMAT.md",
+    "crates/mv2-vec/FORMAT.md",
 ];
 
 const FORMAT_PAGE: &str = "docs/format.md";

@@ -1,0 +1,232 @@
+//! Building segments: rows come in encoded, and stand in the segment byte for byte.
+
+use mv2_format::FrameId;
+use mv2_format::wire::pad_to;
+
+use crate::error::{Error, Result};
+use crate::layout::{ALIGN, Head, MAX_ROWS, Sections};
+use crate::rows::{RowRef, Rows};
+use crate::segment::Segment;
+use crate::spec::Spec;
+
+/// Collects the rows of frames and writes them as a segment.
+///
+/// The same frames give the same bytes, in whatever order they were added.
+///
+/// ```
+/// use mv2_format::{FrameId, SegmentBytes};
+/// use mv2_vec::{Segment, SegmentBuilder, Spec, encode_rows};
+///
+/// # fn main() -> mv2_vec::Result<()> {
+/// let spec = Spec::new(2)?;
+/// let mut builder = SegmentBuilder::new(spec)?;
+/// builder.add(FrameId(0), &encode_rows(&spec, &[(0..10, &[1.0, 0.0])])?)?;
+/// builder.add(FrameId(1), &encode_rows(&spec, &[(0..12, &[0.0, 1.0])])?)?;
+/// let segment = Segment::open(SegmentBytes::from_vec(builder.finish()?))?;
+/// assert_eq!(segment.rows(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SegmentBuilder {
+    spec: Spec,
+    keys: Vec<Key>,
+    scales: Vec<f32>,
+    norms: Vec<f32>,
+    codes: Vec<u8>,
+    exact: Vec<u8>,
+    /// Frames so far, to refuse one that comes twice: their first rows.
+    frames: Vec<(FrameId, usize)>,
+}
+
+/// What rows are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    frame: FrameId,
+    start: u32,
+    end: u32,
+}
+
+/// Collect
+impl SegmentBuilder {
+    /// A builder without rows.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedDims`].
+    pub fn new(spec: Spec) -> Result<Self> {
+        spec.check()?;
+        Ok(Self {
+            spec,
+            keys: Vec::new(),
+            scales: Vec::new(),
+            norms: Vec::new(),
+            codes: Vec::new(),
+            exact: Vec::new(),
+            frames: Vec::new(),
+        })
+    }
+
+    /// Adds a frame with the rows that [`encode_rows`](crate::encode_rows) made.
+    ///
+    /// # Errors
+    /// As for [`Rows::parse`]; [`Error::TooMany`].
+    pub fn add(&mut self, frame: FrameId, rows: &[u8]) -> Result<()> {
+        let spec = self.spec;
+        let rows = Rows::parse(&spec, rows)?;
+        self.frames.push((frame, self.keys.len()));
+        for row in rows.iter() {
+            self.push(frame, row)?;
+        }
+        Ok(())
+    }
+
+    /// Adds those frames of a segment that are wanted, byte for byte.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if the segment is of another space, [`Error::Format`] if it is damaged,
+    /// [`Error::TooMany`].
+    pub fn add_segment(
+        &mut self,
+        segment: &Segment,
+        wanted: &dyn Fn(FrameId) -> bool,
+    ) -> Result<()> {
+        self.spec.check_same(segment.spec())?;
+        let mut last = None;
+        for row in 0..segment.rows() {
+            let frame = segment.frame(row)?;
+            let known = match last {
+                Some((known, keep)) if known == frame => Some(keep),
+                _ => None,
+            };
+            let keep = known.unwrap_or_else(|| wanted(frame));
+            if known.is_none() && keep {
+                self.frames.push((frame, self.keys.len()));
+            }
+            last = Some((frame, keep));
+            if keep {
+                let row = segment.row(row)?;
+                // What is damaged in a way that no checksum tells must not spread.
+                row.check(&self.spec)?;
+                self.push(frame, &row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of rows so far.
+    pub fn rows(&self) -> usize {
+        self.keys.len()
+    }
+
+    fn push(&mut self, frame: FrameId, row: &RowRef<'_>) -> Result<()> {
+        if self.keys.len() as u64 >= MAX_ROWS {
+            return Err(Error::TooMany {
+                what: "rows",
+                found: MAX_ROWS + 1,
+                limit: MAX_ROWS,
+            });
+        }
+        self.keys.push(Key {
+            frame,
+            start: row.start,
+            end: row.end,
+        });
+        self.scales.push(row.scale);
+        if self.spec.has_norms() {
+            self.norms.push(row.norm);
+        }
+        self.codes.extend_from_slice(row.code);
+        self.exact.extend_from_slice(row.exact);
+        Ok(())
+    }
+}
+
+/// Finish
+impl SegmentBuilder {
+    /// The segment's bytes.
+    ///
+    /// # Errors
+    /// [`Error::NoRows`] if no frame was added, [`Error::FrameTwice`], [`Error::TooMany`] if the
+    /// ids of the frames are 2^32 or more apart.
+    pub fn finish(mut self) -> Result<Vec<u8>> {
+        self.sort()?;
+        let (Some(first), Some(last)) = (self.keys.first(), self.keys.last()) else {
+            return Err(Error::NoRows);
+        };
+        let (first_frame, last_frame) = (first.frame, last.frame);
+        let span = last_frame.get() - first_frame.get();
+        if span > u64::from(u32::MAX) {
+            return Err(Error::TooMany {
+                what: "ids between the first and the last frame",
+                found: span,
+                limit: u32::MAX.into(),
+            });
+        }
+        let head = Head {
+            spec: self.spec,
+            // At most MAX_ROWS, see `push`.
+            rows: self.keys.len() as u32,
+            first_frame,
+            last_frame,
+        };
+        let sections = Sections::of(&head).ok_or(Error::TooMany {
+            what: "bytes",
+            found: u64::MAX,
+            limit: usize::MAX as u64,
+        })?;
+        let mut out = head.encode();
+        out.reserve_exact(sections.end - out.len());
+        for key in &self.keys {
+            let offset = key.frame.get() - first_frame.get();
+            out.extend_from_slice(&(offset as u32).to_le_bytes());
+        }
+        pad_to(&mut out, ALIGN);
+        for key in &self.keys {
+            out.extend_from_slice(&key.start.to_le_bytes());
+            out.extend_from_slice(&key.end.to_le_bytes());
+        }
+        for floats in [&self.scales, &self.norms] {
+            pad_to(&mut out, ALIGN);
+            for float in floats {
+                out.extend_from_slice(&float.to_le_bytes());
+            }
+        }
+        for bytes in [&self.codes, &self.exact] {
+            pad_to(&mut out, ALIGN);
+            out.extend_from_slice(bytes);
+        }
+        Ok(out)
+    }
+
+    /// Brings rows into their order and refuses frames that were added twice.
+    fn sort(&mut self) -> Result<()> {
+        self.frames.sort_unstable();
+        for pair in self.frames.windows(2) {
+            if pair[0].0 == pair[1].0 {
+                return Err(Error::FrameTwice { frame: pair[0].0 });
+            }
+        }
+        if self.keys.is_sorted() {
+            return Ok(());
+        }
+        // Rows of a frame are in order and stay so.
+        let mut order: Vec<usize> = (0..self.keys.len()).collect();
+        order.sort_by_key(|row| self.keys[*row]);
+        self.keys = order.iter().map(|row| self.keys[*row]).collect();
+        self.scales = order.iter().map(|row| self.scales[*row]).collect();
+        if self.spec.has_norms() {
+            self.norms = order.iter().map(|row| self.norms[*row]).collect();
+        }
+        permute(&mut self.codes, &order, self.spec.dims as usize);
+        permute(&mut self.exact, &order, self.spec.exact_bytes());
+        Ok(())
+    }
+}
+
+fn permute(bytes: &mut Vec<u8>, order: &[usize], width: usize) {
+    let mut permuted = Vec::with_capacity(bytes.len());
+    for row in order {
+        permuted.extend_from_slice(&bytes[row * width..(row + 1) * width]);
+    }
+    *bytes = permuted;
+}
