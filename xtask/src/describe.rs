@@ -45,6 +45,8 @@ pub(crate) fn describe(path: &Path, queries: &[&str]) -> Result<Value> {
         "dead": dead,
         "tail_frames": stats.tail_frames,
         "segments": stats.segments,
+        "properties": properties(&snapshot)?,
+        "attachments": attachments(&snapshot)?,
         "indexed": indexed(&snapshot)?,
         "next_frame": snapshot.end_frame().get(),
         "searches": searches(path, queries)?,
@@ -176,6 +178,33 @@ fn commit(snapshot: &Snapshot, commit: &Commit) -> Result<Value> {
         "superseded": superseded,
         "deleted": ids(&changes.deleted),
     }))
+}
+
+fn properties(snapshot: &Snapshot) -> Result<Vec<Value>> {
+    let rows = snapshot.properties()?;
+    let rows = rows.iter().map(|row| {
+        let value = row.value.as_deref().map(hex);
+        json!({"key": row.key, "commit": row.commit.get(), "value": value})
+    });
+    Ok(rows.collect())
+}
+
+/// What frames carry for an index of vectors that this build does not have.
+fn attachments(snapshot: &Snapshot) -> Result<Vec<Value>> {
+    let mut rows = Vec::new();
+    for part in 0..2 {
+        rows.extend(snapshot.attached(SegmentKind::VECTORS, part)?.1);
+    }
+    rows.sort_by_key(|row| row.frame);
+    let rows = rows.iter().map(|row| {
+        json!({
+            "frame": row.frame.get(),
+            "kind": row.kind.0,
+            "part": row.part,
+            "bytes": hex(&row.bytes),
+        })
+    });
+    Ok(rows.collect())
 }
 
 /// Which frames the segments of the lexical index cover, and which of these are of history.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::{Context, Result, bail};
-use mv2_format::{FrameId, Timestamp};
+use mv2_format::{Attachment, FrameId, SegmentKind, Timestamp};
 use mv2_store::{
     CheckpointPolicy, Clock, CommitOptions, CreateOptions, MIN_WAL_BYTES, NewFrame, OpenOptions,
     Store,
@@ -94,6 +94,11 @@ const GOLDEN: &[Golden] = &[
         name: "shared",
         script: shared,
         queries: &["shared once", "another payload"],
+    },
+    Golden {
+        name: "carried",
+        script: carried,
+        queries: &["note"],
     },
     Golden {
         name: "dense",
@@ -302,6 +307,19 @@ impl Script {
         Ok(self.store.checkpoint()?)
     }
 
+    fn attach(&mut self, frame: FrameId, part: u32, bytes: &[u8]) -> Result<()> {
+        Ok(self.store.attach(Attachment {
+            frame,
+            kind: SegmentKind::VECTORS,
+            part,
+            bytes: bytes.into(),
+        })?)
+    }
+
+    fn set(&mut self, key: &str, value: Option<&[u8]>) -> Result<()> {
+        Ok(self.store.set_property(key, value.map(<[u8]>::to_vec))?)
+    }
+
     fn optimize(&mut self) -> Result<()> {
         Ok(self.store.optimize()?)
     }
@@ -423,6 +441,25 @@ fn tombstones(script: &mut Script) -> Result<()> {
         "A uri that was free is taken again.",
     ))?;
     script.commit("a uri comes back")
+}
+
+/// Properties and attachments, in segments and in the log.
+fn carried(script: &mut Script) -> Result<()> {
+    for round in 0..3u8 {
+        let frame = script.put(text(
+            &format!("note/{round}"),
+            "A note",
+            &format!("The note of round {round} carries bytes for an index."),
+        ))?;
+        script.attach(frame, u32::from(round % 2), &[round; 5])?;
+        script.set("rounds", Some(&[round]))?;
+        script.set("first", (round == 0).then_some(b"only once"))?;
+        script.commit("a round")?;
+        if round == 1 {
+            script.checkpoint()?;
+        }
+    }
+    Ok(())
 }
 
 /// A batch that the log cannot hold, so that a checkpoint takes it in: a document of 200 KB, and

@@ -2,10 +2,12 @@
 //!
 //! The store hands each frame of a new segment to the builders that were registered with it and
 //! keeps what they write as a segment of their kind. It never looks inside. A reader of an index
-//! gets its bytes back as [`SegmentBytes`](crate::SegmentBytes), which checks each page at first touch.
+//! gets its bytes back as [`SegmentBytes`], which checks each page at first touch.
 
+use crate::attachments::Attachment;
 use crate::frame::Frame;
-use crate::segment::SegmentKind;
+use crate::ids::FrameId;
+use crate::segment::{SegmentBytes, SegmentKind};
 
 /// An error of an index builder, boxed: the store passes it on and does not look inside.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -46,4 +48,55 @@ pub trait IndexBuilder: Send {
     /// # Errors
     /// As for [`add`](Self::add).
     fn finish(self: Box<Self>) -> Result<Vec<u8>, BoxError>;
+}
+
+/// How much work a build may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// A writer waits: what is new is put in order, no more.
+    Quick,
+    /// Nobody waits: what makes searches fast may be built.
+    Thorough,
+}
+
+/// A live segment of an index over attachments, for its decision on what to join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentSize {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of the body.
+    pub bytes: u64,
+    /// How many of its frames have died since the dead ones were set apart.
+    pub dead: u64,
+}
+
+/// What a new segment of an index over attachments is made of, and what is wanted of it.
+pub struct AttachmentSource<'a> {
+    /// Older segments of the same part, oldest first.
+    pub segments: &'a [SegmentBytes],
+    /// New rows, by frame.
+    pub attachments: &'a [Attachment],
+    /// Which frames are wanted.
+    pub wanted: &'a dyn Fn(FrameId) -> bool,
+    /// Whether somebody waits.
+    pub effort: Effort,
+    /// Asked now and then; `true` ends the build with an error.
+    pub cancelled: &'a dyn Fn() -> bool,
+}
+
+/// An index over what frames carry for it, as vectors. The store keeps each attachment until a segment of the index has
+/// it, and never makes one up.
+pub trait AttachmentIndex: Send + Sync {
+    /// The kind of the segments, and of the attachments.
+    fn kind(&self) -> SegmentKind;
+
+    /// Builds one segment: its body and the number of its rows. `None` if nothing is wanted.
+    ///
+    /// # Errors
+    /// Whatever the index cannot take. The store then keeps segments and attachments as they are.
+    fn build(&self, source: &AttachmentSource<'_>) -> Result<Option<(Vec<u8>, u64)>, BoxError>;
+
+    /// Which neighbouring segments of one part are due to become one, with all the work that it takes; of a single one
+    /// that is due to be built anew, a range of one.
+    fn due(&self, segments: &[SegmentSize]) -> Option<std::ops::Range<usize>>;
 }

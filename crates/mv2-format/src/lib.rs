@@ -20,9 +20,12 @@
 //! | [`data`] | data segments: frames at rest |
 //! | [`commits`] | the commit log |
 //! | [`tombstones`] | which frames died when |
+//! | [`properties`] | small named values with their history |
+//! | [`attachments`] | what frames carry for an index |
 //! | [`codec`] | compression of payloads |
 //! | [`index`] | the contract with index crates |
 
+pub mod attachments;
 pub mod checksum;
 pub mod codec;
 pub mod commits;
@@ -33,6 +36,7 @@ pub mod frame_set;
 pub mod header;
 pub mod ids;
 pub mod index;
+pub mod properties;
 pub mod root;
 pub mod segment;
 pub mod toc;
@@ -40,11 +44,13 @@ pub mod tombstones;
 pub mod wal;
 pub mod wire;
 
+pub use attachments::Attachment;
 pub use error::{Error, Result};
 pub use frame::{Frame, FrameMeta};
 pub use frame_set::FrameSet;
 pub use ids::{CommitId, FileOffset, FrameId, Generation, LineageId, SegmentId, Timestamp};
-pub use index::{BoxError, IndexBuilder, IndexFactory};
+pub use index::{AttachmentIndex, BoxError, IndexBuilder, IndexFactory};
+pub use properties::Property;
 pub use segment::{ByteOwner, SegmentBytes, SegmentKind};
 
 /// The examples of the README, as tests.

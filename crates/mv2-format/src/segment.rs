@@ -35,18 +35,28 @@ impl SegmentKind {
     pub const COMMITS: Self = Self(2);
     /// Tombstones: which frames died in which commit.
     pub const TOMBSTONES: Self = Self(3);
+    /// Properties: small named values with their history.
+    pub const PROPERTIES: Self = Self(7);
+    /// What frames carry for an index that was not at hand when they were committed.
+    pub const ATTACHMENTS: Self = Self(8);
     /// A lexical index over a run of frames.
     pub const LEX: Self = Self(16);
+    /// An index of vectors, over rows that frames carry.
+    pub const VECTORS: Self = Self(17);
     /// A time index over a run of frames.
     pub const TIME: Self = Self(18);
 
-    /// The kind's name in messages and JSON: `data`, `commits`, `tombstones`, `lex`, `time` or `kind-N`.
+    /// The kind's name in messages and JSON: `data`, `commits`, `tombstones`, `properties`, `attachments`, `lex`,
+    /// `vectors`, `time` or `kind-N`.
     pub fn name(self) -> String {
         match self {
             Self::DATA => "data".into(),
             Self::COMMITS => "commits".into(),
             Self::TOMBSTONES => "tombstones".into(),
+            Self::PROPERTIES => "properties".into(),
+            Self::ATTACHMENTS => "attachments".into(),
             Self::LEX => "lex".into(),
+            Self::VECTORS => "vectors".into(),
             Self::TIME => "time".into(),
             Self(other) => format!("kind-{other}"),
         }

@@ -222,7 +222,9 @@ impl Toc {
         }
         for pair in self.segments.windows(2) {
             let [a, b] = pair else { continue };
-            let same_index = (a.kind, a.part) == (b.kind, b.part) && a.kind >= SegmentKind::LEX;
+            let same_index = (a.kind, a.part) == (b.kind, b.part)
+                && a.kind >= SegmentKind::LEX
+                && a.kind != SegmentKind::VECTORS;
             if same_index && !a.may_precede(b) {
                 return Err(Error::invalid(
                     "index segment",
@@ -288,7 +290,10 @@ impl SegmentEntry {
             SegmentKind::DATA,
             SegmentKind::COMMITS,
             SegmentKind::TOMBSTONES,
+            SegmentKind::PROPERTIES,
+            SegmentKind::ATTACHMENTS,
             SegmentKind::LEX,
+            SegmentKind::VECTORS,
             SegmentKind::TIME,
         ];
         if !entry.optional && !known.contains(&kind) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::attachments::{Attachment, decode_attachment, encode_attachment};
 use crate::checksum::hash16_of;
 use crate::codec::{self, Codec, Decompressor};
 use crate::commits::{self, CommitRow};
@@ -9,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::frame::{Frame, FrameMeta};
 use crate::header::{check_page, seal_page};
 use crate::ids::{CommitId, FileOffset, FrameId, Generation, Timestamp};
+use crate::properties::{Property, decode_property, encode_property};
 use crate::segment::PAGE_BYTES;
 use crate::tombstones::{Tombstone, decode_by, encode_by};
 use crate::wire::{Reader, pad_to, put_str, put_varint};
@@ -25,6 +27,8 @@ const ANCHOR_MAGIC: &[u8; 4] = b"MVWA";
 const RECORD_FRAME: u8 = 1;
 const RECORD_TOMBSTONE: u8 = 2;
 const RECORD_COMMIT: u8 = 3;
+const RECORD_ATTACHMENT: u8 = 4;
+const RECORD_PROPERTY: u8 = 5;
 
 /// The header of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +62,10 @@ pub struct Batch {
     pub frames: Vec<Arc<Frame>>,
     /// Deaths.
     pub tombstones: Vec<Tombstone>,
+    /// What frames carry for indexes. The frames may be older than the batch.
+    pub attachments: Vec<Attachment>,
+    /// New values of properties, each key once.
+    pub properties: Vec<Property>,
     /// The commit.
     pub commit: CommitRow,
 }
@@ -100,13 +108,27 @@ impl EncodedRecords {
                 out.extend_from_slice(&encode_by(tombstone.by).to_le_bytes());
             });
         }
+        for attachment in &batch.attachments {
+            record(&mut bytes, RECORD_ATTACHMENT, |out| {
+                encode_attachment(out, attachment);
+            });
+        }
+        for property in &batch.properties {
+            record(&mut bytes, RECORD_PROPERTY, |out| {
+                encode_property(out, property);
+            });
+        }
         record(&mut bytes, RECORD_COMMIT, |out| {
             commits::encode_row(out, &batch.commit, 0);
             out.extend_from_slice(batch.commit.message.as_bytes());
         });
         Self {
             commit: batch.commit.id,
-            records: (batch.frames.len() + batch.tombstones.len() + 1) as u32,
+            records: (batch.frames.len()
+                + batch.tombstones.len()
+                + batch.attachments.len()
+                + batch.properties.len()
+                + 1) as u32,
             bytes,
         }
     }
@@ -275,7 +297,19 @@ pub fn decode_records(header: &BatchHeader, records: &[u8]) -> Result<Batch> {
                 reader.finish()?;
                 committed = true;
             }
-            other => return Err(Error::invalid("log record kind", "1, 2 or 3", other)),
+            RECORD_ATTACHMENT => {
+                let mut reader = Reader::new(bytes, "attachment record");
+                batch.attachments.push(decode_attachment(&mut reader)?);
+                reader.finish()?;
+            }
+            RECORD_PROPERTY => {
+                let mut reader = Reader::new(bytes, "property record");
+                batch
+                    .properties
+                    .push(decode_property(&mut reader, header.commit)?);
+                reader.finish()?;
+            }
+            other => return Err(Error::invalid("log record kind", "1 to 5", other)),
         }
     }
     if !committed || count != header.records {
@@ -309,6 +343,19 @@ pub fn decode_records(header: &BatchHeader, records: &[u8]) -> Result<Batch> {
                 tombstone.frame,
             ));
         }
+    }
+    for attachment in &batch.attachments {
+        if attachment.frame >= batch.commit.watermark {
+            return Err(Error::invalid(
+                "attachment",
+                "a frame below the watermark",
+                attachment.frame,
+            ));
+        }
+    }
+    let keys = batch.properties.iter().map(|property| &property.key);
+    if !keys.is_sorted_by(|a, b| a < b) {
+        return Err(Error::invalid("properties", "ascending keys", "others"));
     }
     Ok(batch)
 }
@@ -480,6 +527,7 @@ mod tests {
 
     use super::*;
     use crate::frame::content_hash;
+    use crate::segment::SegmentKind;
 
     pub(crate) fn frame(id: u64, text: &str) -> Frame {
         Frame {
@@ -513,6 +561,24 @@ mod tests {
                 by: Some(FrameId(5)),
                 lineage: Default::default(),
             }],
+            attachments: vec![Attachment {
+                frame: FrameId(6),
+                kind: SegmentKind::VECTORS,
+                part: 1,
+                bytes: (*b"codes").into(),
+            }],
+            properties: vec![
+                Property {
+                    key: "embedder".into(),
+                    commit: CommitId(9),
+                    value: Some(b"{}".to_vec()),
+                },
+                Property {
+                    key: "other".into(),
+                    commit: CommitId(9),
+                    value: None,
+                },
+            ],
             commit: CommitRow {
                 id: CommitId(9),
                 parent: CommitId(8),
@@ -576,6 +642,20 @@ mod tests {
     }
 
     #[test]
+    fn attachments_and_properties_keep_their_rules() {
+        let refused = |change: &dyn Fn(&mut Batch)| {
+            let mut bad = batch();
+            change(&mut bad);
+            let (header, bytes) = EncodedRecords::new(&bad).place(&place());
+            let records = &bytes[HEADER_BYTES..HEADER_BYTES + header.body_len as usize];
+            decode_records(&header, records).is_err()
+        };
+        assert!(!refused(&|_| ()));
+        assert!(refused(&|batch| batch.attachments[0].frame = FrameId(7)));
+        assert!(refused(&|batch| batch.properties.swap(0, 1)));
+    }
+
+    #[test]
     fn frames_that_do_not_end_at_the_watermark_are_refused() {
         let mut bad = batch();
         bad.commit.watermark = FrameId(8);
@@ -593,7 +673,7 @@ mod tests {
         }
 
         #[test]
-        fn damaged_records_decode_without_panic(at in 0usize..400, value: u8) {
+        fn damaged_records_decode_without_panic(at in 0usize..600, value: u8) {
             let (header, mut bytes) = EncodedRecords::new(&batch()).place(&place());
             let end = HEADER_BYTES + header.body_len as usize;
             let at = HEADER_BYTES + at % (end - HEADER_BYTES);

@@ -2,19 +2,22 @@
 //! built beforehand. `docs/format.md`, section "Checkpoint".
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use mv2_format::codec::{Density, train_dictionary};
 use mv2_format::commits::{self, CommitRow};
 use mv2_format::data::DataBuilder;
-use mv2_format::toc::Toc;
+use mv2_format::toc::{SegmentEntry, Toc};
 use mv2_format::tombstones::{self, Tombstone};
-use mv2_format::{CommitId, Frame, FrameId, Generation, IndexFactory, SegmentId, SegmentKind};
+use mv2_format::{
+    CommitId, Frame, FrameId, Generation, IndexFactory, SegmentId, SegmentKind, properties,
+};
 
+use crate::attached;
 use crate::compact::{Compaction, INLINE_FRAMES};
 use crate::error::Result;
 use crate::output::{Coverage, Output};
 use crate::state::{Detail, IndexRun, State};
+use crate::types::OpenOptions;
 
 /// From this much text on a dictionary pays for itself.
 const DICTIONARY_TEXT_BYTES: u64 = 1 << 20;
@@ -37,7 +40,8 @@ pub(crate) type Body = (Coverage, Vec<u8>);
 #[derive(Debug)]
 pub(crate) struct Built {
     pub(crate) kind: SegmentKind,
-    /// Frames that they cover.
+    pub(crate) part: u32,
+    /// Frames that they cover; none for an index over attachments, which covers rows.
     pub(crate) frames: Range<FrameId>,
     /// The segments whose place they take, in order.
     pub(crate) inputs: Vec<SegmentId>,
@@ -47,6 +51,11 @@ pub(crate) struct Built {
 impl Built {
     /// Whether a state still has what it was built from.
     pub(crate) fn fits(&self, state: &State) -> bool {
+        if self.frames.is_empty() {
+            let live = state.attached_slots(self.kind);
+            let is_live = |id: &SegmentId| live.iter().any(|slot| slot.entry.id == *id);
+            return self.inputs.iter().all(is_live);
+        }
         let inside = |frames: &Range<FrameId>| {
             self.frames.start <= frames.start && frames.start < self.frames.end
         };
@@ -75,7 +84,7 @@ impl Built {
 pub(crate) fn build(
     state: &State,
     out: &mut Output<'_>,
-    indexes: &[Arc<dyn IndexFactory>],
+    options: &OpenOptions,
     compaction: Compaction,
     adopted: Option<&Built>,
 ) -> Result<Toc> {
@@ -85,13 +94,20 @@ pub(crate) fn build(
     build_data(state, out, compaction, of(SegmentKind::DATA))?;
     build_commits(state, out, compaction)?;
     build_tombstones(state, out, compaction)?;
-    let built: Vec<_> = indexes.iter().map(|index| index.kind()).collect();
-    for index in indexes {
+    build_properties(state, out)?;
+    let max = options.checkpoint.max_segments;
+    attached::build(state, out, &options.attached, max, adopted)?;
+    for index in &options.indexes {
         build_index(state, out, index.as_ref(), compaction, of(index.kind()))?;
     }
     // Indexes that this build does not know stay, and are caught up by one that does.
+    let is_built = |entry: &SegmentEntry| {
+        let (indexes, attached) = (&options.indexes, &options.attached);
+        let frames = indexes.iter().any(|index| index.kind() == entry.kind) && entry.part == 0;
+        frames || attached.iter().any(|index| index.kind() == entry.kind)
+    };
     for slot in &state.checkpoint.indexes {
-        if !built.contains(&slot.entry.kind) {
+        if !is_built(&slot.entry) {
             out.keep(&slot.entry)?;
         }
     }
@@ -177,7 +193,7 @@ fn build_data(
 }
 
 /// Writes what was built beforehand.
-fn adopt(out: &mut Output<'_>, built: &Built) -> Result<()> {
+pub(crate) fn adopt(out: &mut Output<'_>, built: &Built) -> Result<()> {
     for (coverage, body) in &built.outputs {
         out.write(body, coverage.clone())?;
     }
@@ -212,6 +228,7 @@ pub(crate) fn pack_data(
     sink(&builder.finish().map_err(format)?)?;
     Ok(Coverage {
         kind: SegmentKind::DATA,
+        part: 0,
         rows: frames.end.0 - frames.start.0,
         frames,
         commits: commits.unwrap_or_default(),
@@ -273,6 +290,7 @@ fn build_commits(state: &State, out: &mut Output<'_>, compaction: Compaction) ->
         };
         let coverage = Coverage {
             kind: SegmentKind::COMMITS,
+            part: 0,
             frames: FrameId(0)..FrameId(0),
             commits: (first.id, last.id),
             rows: rows.len() as u64,
@@ -315,6 +333,7 @@ fn build_tombstones(state: &State, out: &mut Output<'_>, compaction: Compaction)
         let commits = rows.iter().map(|row| row.commit);
         let coverage = Coverage {
             kind: SegmentKind::TOMBSTONES,
+            part: 0,
             frames: frames.clone().min().unwrap_or_default()
                 ..frames.max().unwrap_or_default().next(),
             commits: (
@@ -327,6 +346,31 @@ fn build_tombstones(state: &State, out: &mut Output<'_>, compaction: Compaction)
         out.write(&tombstones::encode(rows), coverage)?;
     }
     Ok(())
+}
+
+fn build_properties(state: &State, out: &mut Output<'_>) -> Result<()> {
+    let tail = &state.tail.properties;
+    if let (Some(slot), true) = (state.checkpoint.properties.first(), tail.is_empty()) {
+        return out.keep(&slot.entry);
+    }
+    let mut rows = state.stored_properties()?.to_vec();
+    rows.extend(tail.iter().cloned());
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let commits = rows.iter().map(|row| row.commit);
+    let coverage = Coverage {
+        kind: SegmentKind::PROPERTIES,
+        part: 0,
+        frames: FrameId(0)..FrameId(0),
+        commits: (
+            commits.clone().min().unwrap_or_default(),
+            commits.max().unwrap_or_default(),
+        ),
+        rows: rows.len() as u64,
+        history: false,
+    };
+    out.write(&properties::encode(rows), coverage)
 }
 
 fn build_index(
@@ -494,6 +538,7 @@ pub(crate) fn build_index_bodies(
         };
         let coverage = Coverage {
             kind: index.kind(),
+            part: 0,
             frames: frames.clone(),
             commits: (CommitId(0), split_at),
             rows,

@@ -7,7 +7,7 @@ use mv2_format::root::{Root, RootKind};
 use mv2_format::segment::PAGE_BYTES;
 use mv2_format::toc::Toc;
 use mv2_format::wal::{Batch, encode_anchor};
-use mv2_format::{Generation, IndexFactory, SegmentId};
+use mv2_format::{Generation, SegmentId};
 
 use crate::build::{Built, build};
 use crate::compact::Compaction;
@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::file::MemoryFile;
 use crate::output::{Output, seal};
 use crate::state::{Checkpoint, State, Tail};
+use crate::types::OpenOptions;
 
 /// Where a checkpoint failed, which decides what the writer does next.
 #[derive(Debug)]
@@ -30,14 +31,14 @@ pub(crate) enum Failure {
 pub(crate) fn write(
     state: &State,
     batch: Option<Batch>,
-    indexes: &[Arc<dyn IndexFactory>],
+    options: &OpenOptions,
     compaction: Compaction,
     adopted: Option<&Built>,
 ) -> Result<State, Failure> {
     let file = &state.file;
     let next = with_batch(state, batch);
     let mut out = Output::new(file, state.root.committed_len, &next, false);
-    let toc = build(&next, &mut out, indexes, compaction, adopted).map_err(Failure::Clean)?;
+    let toc = build(&next, &mut out, options, compaction, adopted).map_err(Failure::Clean)?;
     let root = out.finish(&toc).map_err(Failure::Clean)?;
     if let Err(error) = file.sync() {
         // The footer may be whole above missing pages. Nobody adopts a page of zeros.
@@ -62,11 +63,11 @@ pub(crate) fn write_elsewhere(
     state: &State,
     target: &MemoryFile,
     start: u64,
-    indexes: &[Arc<dyn IndexFactory>],
+    options: &OpenOptions,
     compaction: Compaction,
 ) -> Result<()> {
     let mut out = Output::new(target, start, state, true);
-    let toc = build(state, &mut out, indexes, compaction, None)?;
+    let toc = build(state, &mut out, options, compaction, None)?;
     let root = out.finish(&toc)?;
     target.write(
         Root::page_offset(root.generation).0,

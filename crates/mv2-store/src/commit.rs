@@ -120,7 +120,7 @@ impl Store {
         compaction: Compaction,
         adopted: Option<&Built>,
     ) -> Result<State> {
-        match checkpoint::write(state, batch, &self.options.indexes, compaction, adopted) {
+        match checkpoint::write(state, batch, &self.options, compaction, adopted) {
             Ok(next) => {
                 self.own_root = Some(next.root.generation);
                 self.own_batch = None;

@@ -75,6 +75,11 @@ impl Compaction {
     }
 }
 
+/// Groups of segments of an index over attachments that a checkpoint joins, by their rows.
+pub(crate) fn plan_attached(rows: &[u64], max: usize) -> Vec<Range<usize>> {
+    plan(rows, max, INLINE_FRAMES)
+}
+
 /// Data segments that are joined as soon as there are more.
 fn data_segments(max: usize, bulk: bool) -> usize {
     if bulk { max * 8 } else { max * 4 }

@@ -18,6 +18,7 @@
 //! | [`testing`] | input and output that counts, or lies and crashes |
 //! | `lock` | waiting for the write lock |
 
+mod attached;
 mod build;
 mod checkpoint;
 mod commit;

@@ -12,8 +12,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use mv2_format::{FrameId, IndexFactory, SegmentId, SegmentKind};
+use mv2_format::{AttachmentIndex, FrameId, IndexFactory, SegmentId, SegmentKind};
 
+use crate::attached;
 use crate::build::{Built, build_index_bodies, lagging, pack_data, unsplit};
 use crate::compact::{Compaction, due_data, due_index};
 use crate::error::{Error, Result};
@@ -26,10 +27,17 @@ const SPLIT_FRAMES: u64 = 64;
 
 /// Something to be built without the lock.
 struct Job {
-    /// The index that builds it; data segments have none.
-    index: Option<Arc<dyn IndexFactory>>,
+    builder: JobBuilder,
     frames: Range<FrameId>,
     inputs: Vec<SegmentId>,
+}
+
+/// Who builds it.
+enum JobBuilder {
+    Data,
+    Index(Arc<dyn IndexFactory>),
+    /// An index over attachments, and which part of it.
+    Attached(Arc<dyn AttachmentIndex>, u32),
 }
 
 /// Which jobs are looked for.
@@ -104,8 +112,20 @@ impl Store {
                 apart += unsplit(&state, &*index, run)?;
             }
             if runs.len() > 1 || apart > 0 {
-                let job = Job::of_runs(Some(index), &runs);
+                let job = Job::of_runs(&index, &runs);
                 self.run(&job, &|| false)?;
+            }
+        }
+        for index in self.options.attached.clone() {
+            while let Some((part, inputs)) = attached::due(&self.current(), &*index)? {
+                let job = Job {
+                    builder: JobBuilder::Attached(Arc::clone(&index), part),
+                    frames: FrameId(0)..FrameId(0),
+                    inputs,
+                };
+                if !self.run(&job, &|| false)? {
+                    break;
+                }
             }
         }
         loop {
@@ -138,7 +158,7 @@ impl Store {
             let frames = lagging(&state, covered, bulk)?;
             if !frames.is_empty() {
                 return Ok(Some(Job {
-                    index: Some(Arc::clone(index)),
+                    builder: JobBuilder::Index(Arc::clone(index)),
                     frames,
                     inputs: Vec::new(),
                 }));
@@ -152,10 +172,19 @@ impl Store {
             let runs = state.index_runs(index.kind());
             let bytes: Vec<u64> = runs.iter().map(IndexRun::body_len).collect();
             if let Some(group) = due_index(&bytes, max) {
-                return Ok(Some(Job::of_runs(Some(Arc::clone(index)), &runs[group])));
+                return Ok(Some(Job::of_runs(index, &runs[group])));
             }
             if let Some(run) = self.due_split(&state, &**index, &runs)? {
-                return Ok(Some(Job::of_runs(Some(Arc::clone(index)), run)));
+                return Ok(Some(Job::of_runs(index, run)));
+            }
+        }
+        for index in &self.options.attached {
+            if let Some((part, inputs)) = attached::due(&state, &**index)? {
+                return Ok(Some(Job {
+                    builder: JobBuilder::Attached(Arc::clone(index), part),
+                    frames: FrameId(0)..FrameId(0),
+                    inputs,
+                }));
             }
         }
         let data = state.checkpoint.data.iter();
@@ -202,7 +231,7 @@ impl Store {
         self.begin()?;
         self.rollback();
         let state = self.current();
-        let Some(built) = job.build(&state, &go_on)? else {
+        let Some(built) = job.build(&state, &go_on, cancelled)? else {
             return Ok(false);
         };
         self.begin()?;
@@ -230,12 +259,12 @@ impl Store {
 }
 
 impl Job {
-    fn of_runs(index: Option<Arc<dyn IndexFactory>>, runs: &[IndexRun]) -> Self {
+    fn of_runs(index: &Arc<dyn IndexFactory>, runs: &[IndexRun]) -> Self {
         let start = runs.first().map_or(FrameId(0), |run| run.frames.start);
         let end = runs.last().map_or(start, |run| run.frames.end);
         let slots = runs.iter().flat_map(|run| &run.slots);
         Self {
-            index,
+            builder: JobBuilder::Index(Arc::clone(index)),
             frames: start..end,
             inputs: slots.map(|slot| slot.entry.id).collect(),
         }
@@ -247,22 +276,30 @@ impl Job {
             .first()
             .map_or(FrameId(0), |slot| slot.entry.first_frame);
         Self {
-            index: None,
+            builder: JobBuilder::Data,
             frames: start..slots.last().map_or(start, |slot| slot.entry.end_frame),
             inputs: slots.iter().map(|slot| slot.entry.id).collect(),
         }
     }
 
-    fn build(&self, state: &State, go_on: &dyn Fn() -> Result<()>) -> Result<Option<Built>> {
-        let (kind, outputs) = match &self.index {
-            Some(index) => {
+    fn build(
+        &self,
+        state: &State,
+        go_on: &dyn Fn() -> Result<()>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Option<Built>> {
+        let (kind, outputs) = match &self.builder {
+            JobBuilder::Attached(index, part) => {
+                return attached::build_due(state, &**index, *part, &self.inputs, cancelled);
+            }
+            JobBuilder::Index(index) => {
                 let bodies = build_index_bodies(state, &**index, self.frames.clone(), go_on)?;
                 let Some(bodies) = bodies else {
                     return Ok(None);
                 };
                 (index.kind(), bodies)
             }
-            None => {
+            JobBuilder::Data => {
                 let mut text = 0;
                 for slot in &state.checkpoint.data {
                     if self.inputs.contains(&slot.entry.id) {
@@ -281,6 +318,7 @@ impl Job {
         };
         Ok(Some(Built {
             kind,
+            part: 0,
             frames: self.frames.clone(),
             inputs: self.inputs.clone(),
             outputs,

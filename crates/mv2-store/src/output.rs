@@ -22,6 +22,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Coverage {
     pub(crate) kind: SegmentKind,
+    /// Which of several indexes of the kind.
+    pub(crate) part: u32,
     pub(crate) frames: Range<FrameId>,
     pub(crate) commits: (CommitId, CommitId),
     pub(crate) rows: u64,
@@ -129,9 +131,9 @@ impl<'a> Output<'a> {
         self.append(&tables)?;
         self.segments.push(SegmentEntry {
             kind: coverage.kind,
-            optional: coverage.kind >= SegmentKind::LEX,
+            optional: coverage.kind >= SegmentKind::PROPERTIES,
             history: coverage.history,
-            part: 0,
+            part: coverage.part,
             summary_crc,
             id: self.next_segment,
             offset: segment.offset,

@@ -7,7 +7,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use mv2_format::IndexFactory;
 use mv2_format::header::{Header, WAL_OFFSET};
 use mv2_format::segment::PAGE_BYTES;
 
@@ -19,7 +18,7 @@ use crate::recovery;
 use crate::state::State;
 use crate::storage::{Fill, Storage, Volume};
 use crate::store::{Store, wal_len};
-use crate::types::CreateOptions;
+use crate::types::{CreateOptions, OpenOptions};
 
 impl Store {
     /// Writes the file anew without dead bytes; history stays. Returns its length in bytes before and after.
@@ -95,7 +94,7 @@ impl Store {
         let before = state.file.len()?;
         let rewrite = Rewrite {
             state,
-            indexes: &self.options.indexes,
+            options: &self.options,
             compaction,
             wal_len,
         };
@@ -121,7 +120,7 @@ impl Store {
         };
         let rewrite = Rewrite {
             state: &state,
-            indexes: &self.options.indexes,
+            options: &self.options,
             compaction,
             wal_len,
         };
@@ -132,7 +131,7 @@ impl Store {
 /// How a file is to be written anew.
 struct Rewrite<'a> {
     state: &'a State,
-    indexes: &'a [Arc<dyn IndexFactory>],
+    options: &'a OpenOptions,
     compaction: Compaction,
     /// Length of the new file's log in bytes; 0 makes it read-only.
     wal_len: u64,
@@ -203,6 +202,6 @@ impl Rewrite<'_> {
             file.write(at, &zeros[..len as usize])?;
             at += len;
         }
-        checkpoint::write_elsewhere(self.state, &file, end, self.indexes, self.compaction)
+        checkpoint::write_elsewhere(self.state, &file, end, self.options, self.compaction)
     }
 }

@@ -4,10 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mv2_format::data::Cursor;
-use mv2_format::{CommitId, Frame, FrameId, FrameMeta, SegmentBytes, SegmentId, SegmentKind};
+use mv2_format::{
+    Attachment, CommitId, Frame, FrameId, FrameMeta, Property, SegmentBytes, SegmentId, SegmentKind,
+};
 
 use crate::error::{Error, Result};
-use crate::state::{Detail, State};
+use crate::state::{Detail, Slot, State};
 use crate::types::{Changes, Commit, Stats};
 
 /// One commit's state, pinned. Cheap to clone; stays as it is whatever is committed later.
@@ -275,20 +277,61 @@ impl Snapshot {
     pub fn segments(&self, kind: SegmentKind) -> Result<Vec<Segment>> {
         let runs = self.state.index_runs(kind);
         let slots = runs.iter().flat_map(|run| &run.slots);
-        slots
-            .map(|slot| {
-                let entry = &slot.entry;
-                Ok(Segment {
-                    id: entry.id,
-                    first_frame: entry.first_frame,
-                    end_frame: entry.end_frame,
-                    history: entry.history,
-                    split_at: entry.last_commit,
-                    rows: entry.rows,
-                    bytes: self.state.index_bytes(slot)?.clone(),
-                })
-            })
-            .collect()
+        slots.map(|slot| self.segment(slot)).collect()
+    }
+
+    /// The segments of a part of an index over attachments, and the attachments that are in none of them, in the order in
+    /// which they were committed. Segments may overlap.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Format`].
+    pub fn attached(
+        &self,
+        kind: SegmentKind,
+        part: u32,
+    ) -> Result<(Vec<Segment>, Vec<Attachment>)> {
+        let mut slots = self.state.attached_slots(kind);
+        slots.retain(|slot| slot.entry.part == part);
+        let segments = slots.iter().map(|slot| self.segment(slot));
+        let stored = self.state.stored_attachments()?;
+        let pending = stored.iter().chain(&self.state.tail.attachments);
+        let mine = |row: &&Attachment| (row.kind, row.part) == (kind, part);
+        Ok((
+            segments.collect::<Result<_>>()?,
+            pending.filter(mine).cloned().collect(),
+        ))
+    }
+
+    /// The value of a property at this commit.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Format`].
+    pub fn property(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        self.state.property(key)
+    }
+
+    /// All values that properties have had up to this commit, by key and commit.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Format`].
+    pub fn properties(&self) -> Result<Vec<Property>> {
+        let mut rows = self.state.stored_properties()?.to_vec();
+        rows.extend(self.state.tail.properties.iter().cloned());
+        rows.sort_unstable();
+        Ok(rows)
+    }
+
+    fn segment(&self, slot: &Slot<SegmentBytes>) -> Result<Segment> {
+        let entry = &slot.entry;
+        Ok(Segment {
+            id: entry.id,
+            first_frame: entry.first_frame,
+            end_frame: entry.end_frame,
+            history: entry.history,
+            split_at: entry.last_commit,
+            rows: entry.rows,
+            bytes: self.state.index_bytes(slot)?.clone(),
+        })
     }
 
     /// The frames that no segment of a kind covers, dead ones included, in order: the log's tail, and older ones if the

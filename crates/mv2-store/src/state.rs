@@ -11,7 +11,10 @@ use mv2_format::root::Root;
 use mv2_format::toc::{SegmentEntry, Toc};
 use mv2_format::tombstones::{Tombstone, TombstoneSegment};
 use mv2_format::wal::Batch;
-use mv2_format::{CommitId, Frame, FrameId, FrameMeta, SegmentBytes, SegmentKind, Timestamp};
+use mv2_format::{
+    Attachment, CommitId, Frame, FrameId, FrameMeta, Property, SegmentBytes, SegmentKind,
+    Timestamp, attachments, properties,
+};
 
 use crate::error::{Error, Result};
 use crate::file::MemoryFile;
@@ -35,6 +38,8 @@ pub(crate) struct Checkpoint {
     pub(crate) data: Vec<Arc<Slot<DataSegment>>>,
     pub(crate) commits: Vec<Arc<Slot<CommitSegment>>>,
     pub(crate) tombstones: Vec<Arc<Slot<TombstoneSegment>>>,
+    pub(crate) properties: Vec<Arc<Slot<Arc<Vec<Property>>>>>,
+    pub(crate) attachments: Vec<Arc<Slot<Arc<Vec<Attachment>>>>>,
     /// All kinds of index.
     pub(crate) indexes: Vec<Arc<Slot<SegmentBytes>>>,
 }
@@ -57,6 +62,8 @@ pub(crate) struct Tail {
     pub(crate) frames: Vec<Arc<Frame>>,
     pub(crate) commits: Vec<CommitRow>,
     pub(crate) dead: BTreeMap<FrameId, Tombstone>,
+    pub(crate) attachments: Vec<Attachment>,
+    pub(crate) properties: Vec<Property>,
     /// Frames of the tail by uri, oldest first.
     pub(crate) uris: HashMap<String, Vec<FrameId>>,
     /// Frames of the tail that carry a payload, by its hash.
@@ -112,20 +119,22 @@ fn slots<T: Clone>(
 impl Checkpoint {
     /// The segments of a TOC. Nothing is read; segments that were open in `before` stay open.
     pub(crate) fn new(toc: Toc, before: Option<&Self>) -> Self {
-        let (data, commits, tombstones, indexes) = match before {
-            Some(before) => (
-                &before.data[..],
-                &before.commits[..],
-                &before.tombstones[..],
-                &before.indexes[..],
-            ),
-            None => Default::default(),
-        };
+        macro_rules! slots_of {
+            ($field:ident, $kinds:expr) => {
+                slots(
+                    &toc,
+                    $kinds,
+                    before.map_or(&[], |before| &before.$field[..]),
+                )
+            };
+        }
         Self {
-            data: slots(&toc, |kind| kind == SegmentKind::DATA, data),
-            commits: slots(&toc, |kind| kind == SegmentKind::COMMITS, commits),
-            tombstones: slots(&toc, |kind| kind == SegmentKind::TOMBSTONES, tombstones),
-            indexes: slots(&toc, |kind| kind >= SegmentKind::LEX, indexes),
+            data: slots_of!(data, |kind| kind == SegmentKind::DATA),
+            commits: slots_of!(commits, |kind| kind == SegmentKind::COMMITS),
+            tombstones: slots_of!(tombstones, |kind| kind == SegmentKind::TOMBSTONES),
+            properties: slots_of!(properties, |kind| kind == SegmentKind::PROPERTIES),
+            attachments: slots_of!(attachments, |kind| kind == SegmentKind::ATTACHMENTS),
+            indexes: slots_of!(indexes, |kind| kind >= SegmentKind::LEX),
             toc,
         }
     }
@@ -158,6 +167,8 @@ impl Tail {
         for tombstone in batch.tombstones {
             self.dead.insert(tombstone.frame, tombstone);
         }
+        self.attachments.extend(batch.attachments);
+        self.properties.extend(batch.properties);
         self.commits.push(batch.commit);
         self.last_batch = Some(self.end..self.end + slot_bytes);
         self.end += slot_bytes;
@@ -508,6 +519,51 @@ impl State {
         self.index_runs(kind)
             .last()
             .map_or(FrameId(0), |run| run.frames.end)
+    }
+
+    /// The segments of an index over attachments, all parts of it, by part and first frame.
+    pub(crate) fn attached_slots(&self, kind: SegmentKind) -> Vec<Arc<Slot<SegmentBytes>>> {
+        let slots = self.checkpoint.indexes.iter();
+        slots
+            .filter(|slot| slot.entry.kind == kind)
+            .cloned()
+            .collect()
+    }
+
+    /// Attachments that stand in a segment because no index took them.
+    pub(crate) fn stored_attachments(&self) -> Result<Arc<Vec<Attachment>>> {
+        match self.checkpoint.attachments.first() {
+            Some(slot) => slot
+                .get(&self.file, |bytes| {
+                    attachments::decode(&bytes).map(Arc::new)
+                })
+                .cloned(),
+            None => Ok(Arc::default()),
+        }
+    }
+
+    /// The properties of segments, by key and commit.
+    pub(crate) fn stored_properties(&self) -> Result<Arc<Vec<Property>>> {
+        match self.checkpoint.properties.first() {
+            Some(slot) => slot
+                .get(&self.file, |bytes| properties::decode(&bytes).map(Arc::new))
+                .cloned(),
+            None => Ok(Arc::default()),
+        }
+    }
+
+    /// The value of a property at the newest commit.
+    pub(crate) fn property(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        let newest = self.tail.properties.iter().rev();
+        if let Some(row) = newest.into_iter().find(|row| row.key == key) {
+            return Ok(row.value.clone());
+        }
+        let rows = self.stored_properties()?;
+        let end = rows.partition_point(|row| &*row.key <= key);
+        let row = end.checked_sub(1).map(|at| &rows[at]);
+        Ok(row
+            .filter(|row| row.key == key)
+            .and_then(|row| row.value.clone()))
     }
 
     pub(crate) fn index_bytes<'a>(&self, slot: &'a Slot<SegmentBytes>) -> Result<&'a SegmentBytes> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mv2_format::header::{Header, Version, WAL_OFFSET};
 use mv2_format::segment::PAGE_BYTES;
-use mv2_format::{FileOffset, FrameId, Generation};
+use mv2_format::{Attachment, FileOffset, FrameId, Generation};
 
 use crate::checkpoint;
 use crate::error::{Error, Result};
@@ -316,6 +316,23 @@ impl Store {
     /// [`Error::NoSuchFrame`], [`Error::Dead`], or what [`begin`](Self::begin) can meet.
     pub fn delete(&mut self, id: FrameId) -> Result<()> {
         self.transaction()?.delete(id)
+    }
+
+    /// Gives a frame of this transaction, or an older one, something to carry for an index. The index that is registered for
+    /// the kind makes segments of it; until there is one, it is kept as it is.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFrame`], [`Error::Limit`], or what [`begin`](Self::begin) can meet.
+    pub fn attach(&mut self, attachment: Attachment) -> Result<()> {
+        self.transaction()?.attach(attachment)
+    }
+
+    /// Gives a property another value, or takes it away. Older snapshots go on to see the old one.
+    ///
+    /// # Errors
+    /// [`Error::Limit`], or what [`begin`](Self::begin) or reading can meet.
+    pub fn set_property(&mut self, key: &str, value: Option<Vec<u8>>) -> Result<()> {
+        self.transaction()?.set_property(key.to_owned(), value)
     }
 
     /// The frame under a uri as the open transaction sees it, its own changes included.

@@ -7,7 +7,7 @@ use mv2_format::commits::{self, CommitRow, MAX_MESSAGE_BYTES};
 use mv2_format::frame::content_hash;
 use mv2_format::tombstones::Tombstone;
 use mv2_format::wal::Batch;
-use mv2_format::{CommitId, Frame, FrameId, FrameMeta, LineageId, Timestamp};
+use mv2_format::{Attachment, CommitId, Frame, FrameId, FrameMeta, LineageId, Property, Timestamp};
 
 use crate::error::{Error, Result};
 use crate::state::State;
@@ -27,6 +27,8 @@ pub(crate) struct Transaction {
     dead: BTreeMap<FrameId, Option<FrameId>>,
     /// The newest new frame under a uri.
     uris: HashMap<String, FrameId>,
+    attachments: Vec<Attachment>,
+    properties: BTreeMap<String, Option<Vec<u8>>>,
     payload_bytes: u64,
     added: u32,
     superseded: u32,
@@ -49,6 +51,8 @@ impl Transaction {
             contents: HashMap::new(),
             dead: BTreeMap::new(),
             uris: HashMap::new(),
+            attachments: Vec::new(),
+            properties: BTreeMap::new(),
             payload_bytes: 0,
             added: 0,
             superseded: 0,
@@ -66,7 +70,38 @@ impl Transaction {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.frames.is_empty() && self.dead.is_empty()
+        self.frames.is_empty()
+            && self.dead.is_empty()
+            && self.attachments.is_empty()
+            && self.properties.is_empty()
+    }
+
+    pub(crate) fn attach(&mut self, attachment: Attachment) -> Result<()> {
+        let end = self.next_frame();
+        if attachment.frame >= end {
+            return Err(Error::NoSuchFrame {
+                frame: attachment.frame,
+                end,
+            });
+        }
+        attachment.check_limits().map_err(Error::Limit)?;
+        self.attachments.push(attachment);
+        Ok(())
+    }
+
+    pub(crate) fn set_property(&mut self, key: String, value: Option<Vec<u8>>) -> Result<()> {
+        let property = Property {
+            key,
+            commit: CommitId(0),
+            value,
+        };
+        property.check_limits().map_err(Error::Limit)?;
+        if self.state.property(&property.key)? == property.value {
+            self.properties.remove(&property.key);
+        } else {
+            self.properties.insert(property.key, property.value);
+        }
+        Ok(())
     }
 
     pub(crate) fn payload_bytes(&self) -> u64 {
@@ -257,9 +292,16 @@ impl Transaction {
             by: *by,
             lineage,
         });
+        let properties = self.properties.iter().map(|(key, value)| Property {
+            key: key.clone(),
+            commit: id,
+            value: value.clone(),
+        });
         Ok(Batch {
             frames: self.frames.clone(),
             tombstones: tombstones.collect(),
+            attachments: self.attachments.clone(),
+            properties: properties.collect(),
             commit,
         })
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mv2_format::commits::CommitRow;
-use mv2_format::{CommitId, FrameId, IndexFactory, LineageId, Timestamp};
+use mv2_format::{AttachmentIndex, CommitId, FrameId, IndexFactory, LineageId, Timestamp};
 
 /// Smallest write-ahead log, in bytes.
 pub const MIN_WAL_BYTES: u64 = 64 << 10;
@@ -37,6 +37,8 @@ pub struct OpenOptions {
     pub lock_wait: Duration,
     /// The indexes that a checkpoint builds. The store does not know what they hold.
     pub indexes: Vec<Arc<dyn IndexFactory>>,
+    /// The indexes over what frames carry for them, such as vectors. Attachments of others are kept as they are.
+    pub attached: Vec<Arc<dyn AttachmentIndex>>,
     /// Where commits get their time from.
     pub clock: Arc<dyn Clock>,
     /// When the log is folded into segments.
@@ -48,6 +50,7 @@ impl Default for OpenOptions {
         Self {
             lock_wait: Duration::from_secs(5),
             indexes: Vec::new(),
+            attached: Vec::new(),
             clock: Arc::new(SystemClock),
             checkpoint: CheckpointPolicy::default(),
         }

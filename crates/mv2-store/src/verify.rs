@@ -9,7 +9,7 @@ use mv2_format::root::RootKind;
 use mv2_format::segment::PAGE_BYTES;
 use mv2_format::toc::SegmentEntry;
 use mv2_format::tombstones::TombstoneSegment;
-use mv2_format::{CommitId, FrameId, SegmentBytes, SegmentKind};
+use mv2_format::{CommitId, FrameId, SegmentBytes, SegmentKind, attachments, properties};
 
 use crate::error::{Error, Result};
 use crate::recovery::{self, RootPage};
@@ -197,6 +197,18 @@ impl Check<'_> {
                         }
                         last = Some(row);
                     }
+                }
+            }
+            SegmentKind::PROPERTIES | SegmentKind::ATTACHMENTS => {
+                let rows = match entry.kind {
+                    SegmentKind::PROPERTIES => properties::decode(&bytes).map(|rows| rows.len()),
+                    _ => attachments::decode(&bytes).map(|rows| rows.len()),
+                };
+                let rows = rows.map_err(plain)?;
+                if rows as u64 != entry.rows {
+                    let expected = entry.rows.to_string();
+                    let error = mv2_format::Error::invalid("rows", expected, rows);
+                    return Err((error, None));
                 }
             }
             _ if self.deep => {
