@@ -35,13 +35,13 @@ proptest! {
     #[test]
     fn int8_paths_agree_with_a_plain_loop(
         (dims, bytes) in (1usize..300).prop_flat_map(|dims| {
-            (Just(dims), proptest::collection::vec(any::<u8>(), dims * 4))
+            (Just(dims), proptest::collection::vec(any::<u8>(), dims * 8))
         })
     ) {
         let (query, rows) = bytes.split_at(dims);
         let expected: Vec<i32> = rows.chunks(dims).map(|row| naive_dot(query, row)).collect();
         for kernel in Kernel::all() {
-            let mut out = vec![7; 3];
+            let mut out = vec![1; 7];
             kernel.dots(Code::new(query), rows, &mut out);
             prop_assert_eq!(&out, &expected, "{}", kernel.name());
             prop_assert_eq!(kernel.dot(Code::new(query), &rows[..dims]), expected[0]);

@@ -104,76 +104,42 @@ pub(super) fn dots_avx2(code: Code<'_>, others: &[u8], out: &mut [i32]) {
 
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn dot_f32(vector: &[f32], other: &[u8]) -> f32 {
-    sum::<4, false>(vector, other, |bytes| load_f32(bytes))
+    sum::<4, false>(vector, other)
 }
 
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn dot_f16(vector: &[f32], other: &[u8]) -> f32 {
-    sum::<2, false>(vector, other, |bytes| load_f16(bytes))
+    sum::<2, false>(vector, other)
 }
 
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn l2_f32(vector: &[f32], other: &[u8]) -> f32 {
-    sum::<4, true>(vector, other, |bytes| load_f32(bytes))
+    sum::<4, true>(vector, other)
 }
 
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn l2_f16(vector: &[f32], other: &[u8]) -> f32 {
-    sum::<2, true>(vector, other, |bytes| load_f16(bytes))
+    sum::<2, true>(vector, other)
 }
 
+/// Adds up products, or squares of differences, in the order that the head of [`super`] defines:
+/// four registers of eight partial sums. `BYTES` is 4 for components of f32 and 2 for f16.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn load_f32(bytes: &[[u8; 4]; 8]) -> __m256 {
-    // SAFETY: 32 bytes; the load needs no alignment.
-    unsafe { _mm256_loadu_ps(bytes.as_ptr().cast()) }
-}
-
-#[target_feature(enable = "avx2,f16c")]
-#[inline]
-fn load_f16(bytes: &[[u8; 2]; 8]) -> __m256 {
-    // SAFETY: 16 bytes; the load needs no alignment.
-    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
-}
-
-/// Adds up products, or squares of differences, in the order that the head of [`super`] defines: four
-/// registers of eight partial sums.
-#[target_feature(enable = "avx2,f16c")]
-#[inline]
-fn sum<const BYTES: usize, const SQUARES: bool>(
-    vector: &[f32],
-    other: &[u8],
-    load: impl Fn(&[[u8; BYTES]; 8]) -> __m256,
-) -> f32 {
+fn sum<const BYTES: usize, const SQUARES: bool>(vector: &[f32], other: &[u8]) -> f32 {
     let (others, _) = other.as_chunks::<BYTES>();
     let len = vector.len().min(others.len());
     let (vectors, vector_rest) = vector[..len].as_chunks::<LANES>();
     let (others, other_rest) = others[..len].as_chunks::<LANES>();
     let mut sums = [_mm256_setzero_ps(); 4];
-    let mut add = |a: &[f32; LANES], b: &[[u8; BYTES]; LANES]| {
-        let (a, _) = a.as_chunks::<8>();
-        let (b, _) = b.as_chunks::<8>();
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            // SAFETY: 32 bytes; the load needs no alignment.
-            let a = unsafe { _mm256_loadu_ps(a.as_ptr()) };
-            let b = load(b);
-            let term = if SQUARES {
-                let difference = _mm256_sub_ps(a, b);
-                _mm256_mul_ps(difference, difference)
-            } else {
-                _mm256_mul_ps(a, b)
-            };
-            *sum = _mm256_add_ps(*sum, term);
-        }
-    };
     for (a, b) in vectors.iter().zip(others) {
-        add(a, b);
+        sums = add::<BYTES, SQUARES>(sums, a, b);
     }
     if !vector_rest.is_empty() {
         let (mut a, mut b) = ([0.0; LANES], [[0; BYTES]; LANES]);
         a[..vector_rest.len()].copy_from_slice(vector_rest);
         b[..other_rest.len()].copy_from_slice(other_rest);
-        add(&a, &b);
+        sums = add::<BYTES, SQUARES>(sums, &a, &b);
     }
     let eight = _mm256_add_ps(
         _mm256_add_ps(sums[0], sums[2]),
@@ -186,4 +152,36 @@ fn sum<const BYTES: usize, const SQUARES: bool>(
     let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     let one = _mm_add_ss(two, _mm_shuffle_ps(two, two, 1));
     _mm_cvtss_f32(one)
+}
+
+/// The sums with one more term each.
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn add<const BYTES: usize, const SQUARES: bool>(
+    mut sums: [__m256; 4],
+    a: &[f32; LANES],
+    b: &[[u8; BYTES]; LANES],
+) -> [__m256; 4] {
+    const { assert!(BYTES == 2 || BYTES == 4) };
+    for (at, sum) in sums.iter_mut().enumerate() {
+        let (a, b) = (&a[at * 8..at * 8 + 8], &b[at * 8..at * 8 + 8]);
+        // SAFETY: eight components of `a` are 32 bytes, eight of `b` are 32 or 16; the loads read
+        // just as many and need no alignment.
+        let (a, b) = unsafe {
+            let b = if BYTES == 4 {
+                _mm256_loadu_ps(b.as_ptr().cast())
+            } else {
+                _mm256_cvtph_ps(_mm_loadu_si128(b.as_ptr().cast()))
+            };
+            (_mm256_loadu_ps(a.as_ptr()), b)
+        };
+        let term = if SQUARES {
+            let difference = _mm256_sub_ps(a, b);
+            _mm256_mul_ps(difference, difference)
+        } else {
+            _mm256_mul_ps(a, b)
+        };
+        *sum = _mm256_add_ps(*sum, term);
+    }
+    sums
 }
