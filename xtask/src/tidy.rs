@@ -33,7 +33,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mv2-embed", &["mv2-embed-static"]),
     ("mv2-embed-static", &[]),
     ("mv2-vec", &["mv2-format"]),
-    ("mv2", &["mv2-store", "mv2-lex", "mv2-time", "mv2-format"]),
+    (
+        "mv2",
+        &[
+            "mv2-store",
+            "mv2-lex",
+            "mv2-time",
+            "mv2-vec",
+            "mv2-embed",
+            "mv2-format",
+        ],
+    ),
     ("mv2-cli", &["mv2"]),
 ];
 

@@ -132,7 +132,7 @@ pub(crate) struct PutArgs {
     /// Read a document from each line of JSON in PATH, or standard input
     ///
     /// A line is {"text", "uri"?, "title"?, "timestamp"?, "tags"?, "labels"?, "kind"?, "track"?,
-    /// "metadata"?}. Lines that cannot be read are reported and skipped, and the exit code is 2.
+    /// "metadata"?, "vector"?}. Lines that cannot be read are reported and skipped, and the exit code is 2.
     #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "-", conflicts_with = "paths")]
     pub(crate) jsonl: Option<PathBuf>,
     /// Commit after so many documents, or 8 MiB, whichever comes first
@@ -149,7 +149,7 @@ pub(crate) struct PutArgs {
     /// A line for the log
     #[arg(long, value_name = "TEXT")]
     pub(crate) message: Option<String>,
-    /// Make no embeddings (there are none yet)
+    /// Make no embeddings (no embedder is built in yet; a "vector" of a line is kept)
     #[arg(long)]
     pub(crate) no_embed: bool,
 }
@@ -189,7 +189,7 @@ pub(crate) struct SearchArgs {
     /// The memory file
     pub(crate) file: PathBuf,
     /// What to search for; several words may stand without quotes
-    #[arg(required = true)]
+    #[arg(required_unless_present_any = ["like", "vector"])]
     pub(crate) query: Vec<String>,
     /// Take the query as plain words: quotes, signs and the like are no operators
     #[arg(long)]
@@ -198,8 +198,16 @@ pub(crate) struct SearchArgs {
     #[arg(short = 'k', long, value_name = "N", default_value_t = 10, value_parser = top_k)]
     pub(crate) top_k: usize,
     /// Which indexes to ask
-    #[arg(long, default_value = "lex")]
+    ///
+    /// Both in one list, where the memory has vectors and the query has one; else the words.
+    #[arg(long, default_value = "hybrid")]
     pub(crate) mode: SearchMode,
+    /// Search for what is like this document, by its vectors, instead of a query
+    #[arg(long, value_name = "ID|URI", conflicts_with_all = ["query", "vector"])]
+    pub(crate) like: Option<String>,
+    /// A vector to search with, as JSON: for memories whose vectors you make
+    #[arg(long, value_name = "[N,...]", value_parser = vector, allow_hyphen_values = true)]
+    pub(crate) vector: Option<Vector>,
     #[command(flatten)]
     pub(crate) filters: FilterArgs,
     /// Length of the snippets, in characters
@@ -211,6 +219,9 @@ pub(crate) struct SearchArgs {
     /// Count all documents that match, not only enough for the answer
     #[arg(long)]
     pub(crate) count: bool,
+    /// Show what each index says of a hit
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Print only the numbers of the frames
     #[arg(long)]
     pub(crate) ids_only: bool,
@@ -255,6 +266,20 @@ pub(crate) struct TimeArgs {
 pub(crate) enum SearchMode {
     /// The words of the documents
     Lex,
+    /// The vectors of the documents
+    Vec,
+    /// Both
+    Hybrid,
+}
+
+/// A vector. A type of its own, so that clap does not take it for several values.
+#[derive(Clone, Debug)]
+pub(crate) struct Vector(pub(crate) Vec<f32>);
+
+fn vector(text: &str) -> Result<Vector, String> {
+    serde_json::from_str(text)
+        .map(Vector)
+        .map_err(|error| format!("not a JSON array of numbers: {error}"))
 }
 
 #[derive(Args, Debug)]
@@ -333,7 +358,7 @@ pub(crate) struct UpdateArgs {
     /// A line for the log
     #[arg(long, value_name = "TEXT")]
     pub(crate) message: Option<String>,
-    /// Make no embeddings (there are none yet)
+    /// Make no embeddings (no embedder is built in yet; a "vector" of a line is kept)
     #[arg(long)]
     pub(crate) no_embed: bool,
 }

@@ -321,7 +321,7 @@ fn bad_lines_are_reported_with_their_number_and_skipped() {
     let mut lines = b"{\"text\":\"one\"}\nnot json\n\n{\"title\":\"no text\"}\n".to_vec();
     lines.extend(b"{\"text\":\"\xff\"}\n{\"text\":\"x\",\"timestamp\":\"soon\"}\n");
     lines.extend(format!("{{\"text\":\"x\",\"title\":\"{}\"}}\n", "t".repeat(20_000)).bytes());
-    lines.extend(b"{\"text\":\"last\",\"vector\":[1]}");
+    lines.extend(b"{\"text\":\"last\",\"unheard_of\":[1]}");
     dir.write("in.jsonl", &lines);
 
     let run = dir
@@ -350,7 +350,8 @@ fn bad_lines_are_reported_with_their_number_and_skipped() {
         expected.map(|(line, kind)| (line, kind.to_owned()))
     );
     assert!(
-        run.stderr.contains("vectors are not stored yet"),
+        run.stderr
+            .contains("\"unheard_of\" is not known and not stored"),
         "{}",
         run.stderr
     );
@@ -1352,4 +1353,67 @@ fn many_small_puts_are_indexed_in_the_file() {
         .unwrap();
     let stats: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(stats["segments"]["lex"], 1, "{stats}");
+}
+
+/// Vectors that come with the lines of an import are stored, checked, and searched with.
+#[test]
+fn vectors_of_an_import_are_searched() {
+    let dir = Dir::new();
+    dir.write(
+        "in.jsonl",
+        r#"{"text":"a red apple","uri":"apple","vector":[1,0.1,0]}
+{"text":"a blue sky","uri":"sky","vector":[0,0.2,1]}
+{"text":"too short","vector":[1,2]}
+{"text":"nothing","vector":[0,0,0]}
+{"text":"words","vector":["a",0,0]}
+{"text":"an apple tree without a vector","uri":"tree"}
+"#,
+    );
+    let run = dir
+        .mv2(&["put", "m.mv2", "--jsonl", "in.jsonl", "--json"])
+        .code(2);
+    assert_eq!(run.json()["frames"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        run.stderr.matches("\"kind\":\"invalid_vector\"").count(),
+        2,
+        "{}",
+        run.stderr
+    );
+    assert_eq!(
+        run.stderr.matches("\"kind\":\"invalid_line\"").count(),
+        1,
+        "{}",
+        run.stderr
+    );
+    let uris = |args: &[&str]| -> Vec<String> {
+        let all = [&["search", "m.mv2", "--json"], args].concat();
+        let hits = dir.mv2(&all).code(0).json()["hits"]
+            .as_array()
+            .unwrap()
+            .clone();
+        hits.iter()
+            .map(|hit| hit["uri"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(uris(&["--vector", "[-0.1,0,1]"]), ["sky", "apple"]);
+    assert_eq!(uris(&["--like", "sky"]), ["apple"]);
+    assert_eq!(uris(&["apple"]), ["apple", "tree"]);
+    let run = dir
+        .mv2(&["search", "m.mv2", "apple", "--vector", "[1,0,0]", "--json"])
+        .code(0);
+    let answer = run.json();
+    assert_eq!(answer["mode"], "hybrid");
+    assert_eq!(answer["hits"][0]["uri"], "apple");
+    assert_eq!(answer["hits"][0]["vec"]["rank"], 1);
+    assert_eq!(answer["hits"][0]["lex"]["rank"], 1);
+    let run = dir
+        .mv2(&["search", "m.mv2", "apple", "--mode", "vec", "--json"])
+        .code(1);
+    assert_eq!(run.json()["mode"], "vec");
+    let run = dir
+        .mv2(&["search", "m.mv2", "--vector", "[1,2]", "--json"])
+        .code(2);
+    assert!(run.stderr.contains("invalid_vector"), "{}", run.stderr);
+    dir.mv2(&["search", "m.mv2", "--vector", "1,2"]).code(2);
+    dir.mv2(&["verify", "m.mv2", "--deep"]).code(0);
 }

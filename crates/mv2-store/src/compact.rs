@@ -52,7 +52,9 @@ impl Compaction {
         match self {
             Self::Inline { max, bulk } => {
                 let max = data_segments(max, bulk);
-                plan_within(sizes, max, INLINE_DATA_BYTES, DATA_CAP_BYTES)
+                // What an import joins now it would join again at its end.
+                let cap = if bulk { 0 } else { INLINE_DATA_BYTES };
+                plan_within(sizes, max, cap, DATA_CAP_BYTES)
             }
             Self::Full | Self::Densest => plan_all(sizes, DATA_CAP_BYTES),
         }

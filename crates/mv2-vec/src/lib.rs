@@ -13,7 +13,7 @@ mod view;
 
 pub use build::SegmentBuilder;
 pub use error::{Error, Result, Which};
-pub use rows::{RowRef, Rows, encode_rows};
+pub use rows::{RowRef, Rows, encode_rows, spec_of_rows};
 pub use search::{Hit, Searcher, VecSearchOptions};
 pub use segment::Segment;
 pub use spec::{Exact, MAX_DIMS, Metric, Spec};

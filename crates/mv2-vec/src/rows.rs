@@ -87,6 +87,37 @@ pub fn encode_rows(spec: &Spec, rows: &[(Range<u64>, &[f32])]) -> Result<Vec<u8>
     Ok(out)
 }
 
+/// The space that encoded rows say they are of: dimensions, metric and exact part. Neither its number nor the model is in
+/// them.
+///
+/// # Errors
+/// [`Error::Format`] if the bytes are damaged or not encoded rows, [`Error::Unsupported`].
+pub fn spec_of_rows(bytes: &[u8]) -> Result<Spec> {
+    let mut reader = Reader::new(bytes, "vector rows");
+    read_head(&mut reader)
+}
+
+/// Reads version, metric, exact part and dimensions.
+fn read_head(reader: &mut Reader<'_>) -> Result<Spec> {
+    let version = reader.u8()?;
+    if version != VERSION {
+        return Err(Error::Unsupported {
+            what: "vector rows",
+            found: version.into(),
+            readable: VERSION.into(),
+        });
+    }
+    let (metric, exact) = (reader.u8()?, reader.u8()?);
+    let dims = reader.varint()?;
+    Ok(Spec {
+        metric: Metric::from_code(metric)
+            .ok_or_else(|| Error::invalid_rows("a metric from 1 to 3", metric))?,
+        exact: Exact::from_code(exact)
+            .ok_or_else(|| Error::invalid_rows("an exact part from 0 to 2", exact))?,
+        ..Spec::new(u32::try_from(dims).unwrap_or(u32::MAX))?
+    })
+}
+
 /// The encoded rows of one frame, parsed.
 #[derive(Clone, Debug)]
 pub struct Rows<'a> {
@@ -102,23 +133,11 @@ impl<'a> Rows<'a> {
     /// [`Error::Mismatch`] if they are of another spec.
     pub fn parse(spec: &Spec, bytes: &'a [u8]) -> Result<Self> {
         let mut reader = Reader::new(bytes, "vector rows");
-        let version = reader.u8()?;
-        if version != VERSION {
-            return Err(Error::Unsupported {
-                what: "vector rows",
-                found: version.into(),
-                readable: VERSION.into(),
-            });
-        }
-        let (metric, exact) = (reader.u8()?, reader.u8()?);
-        let dims = reader.varint()?;
+        let head = read_head(&mut reader)?;
         spec.check_same(&Spec {
-            dims: u32::try_from(dims).unwrap_or(u32::MAX),
-            metric: Metric::from_code(metric)
-                .ok_or_else(|| Error::invalid_rows("a metric from 1 to 3", metric))?,
-            exact: Exact::from_code(exact)
-                .ok_or_else(|| Error::invalid_rows("an exact part from 0 to 2", exact))?,
-            ..*spec
+            space: spec.space,
+            model: spec.model,
+            ..head
         })?;
         let count = reader.length()?;
         let least = 6 + spec.dims as usize + spec.exact_bytes();

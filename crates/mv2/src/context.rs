@@ -230,8 +230,8 @@ mod pack {
     use mv2_lex::{DocText, Query};
 
     use super::{Context, ContextRequest, Passage, TokenCount, estimate_tokens};
+    use crate::ask::Asked;
     use crate::error::Result;
-    use crate::lexical::Asked;
     use crate::search::{SearchHit, SearchRequest};
     use crate::snapshot::Snapshot;
 
@@ -259,8 +259,7 @@ mod pack {
             // The passages are cut here, where their length and place are known.
             snippet_chars: 0,
             filter: request.filter,
-            cursor: None,
-            count: false,
+            ..SearchRequest::default()
         };
         let query = Asked::read(&search, snapshot.now()).query;
         let response = snapshot.search(search)?;

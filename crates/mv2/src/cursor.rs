@@ -194,6 +194,15 @@ fn fingerprint(request: &SearchRequest) -> [u8; 8] {
         part(value);
     }
     filter.labels.iter().for_each(|label| part(label));
+    part(&request.mode.to_string());
+    part(
+        &request
+            .like
+            .map_or_else(String::new, |frame| frame.to_string()),
+    );
+    for number in request.vector.iter().flatten() {
+        bytes.extend(number.to_le_bytes());
+    }
     let hash = hash16(&bytes);
     let mut first = [0; 8];
     first.copy_from_slice(&hash[..8]);

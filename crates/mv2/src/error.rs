@@ -58,6 +58,28 @@ pub enum Error {
         /// Which index: `lex`.
         index: &'static str,
     },
+    /// The memory's vectors are of another model, and vectors of two models cannot be compared.
+    #[error("the memory's vectors were made by {stored}, and these are by {given}")]
+    EmbedderMismatch {
+        /// What made those that are there.
+        stored: String,
+        /// What would make the others.
+        given: String,
+    },
+    /// The handle was opened without an embedder.
+    #[error("there is no embedder")]
+    NoEmbedder,
+    /// The property that says which vectors a memory has cannot be read.
+    #[error("the description of the memory's vectors cannot be read")]
+    VectorSpace,
+    /// A vector does not fit, or a vector segment is damaged.
+    #[cfg(feature = "vec")]
+    #[error(transparent)]
+    Vector(#[from] mv2_vec::Error),
+    /// The embedder failed.
+    #[cfg(feature = "vec")]
+    #[error(transparent)]
+    Embedding(#[from] mv2_embed::Error),
     /// The cursor of a search makes no sense there.
     #[error(transparent)]
     Cursor(#[from] CursorError),
@@ -104,6 +126,20 @@ impl Error {
             Self::Index { .. } => "index_unusable",
             Self::Unreadable { .. } => "corrupt",
             Self::NoIndex { .. } => "unsupported",
+            Self::EmbedderMismatch { .. } => "embedder_mismatch",
+            Self::NoEmbedder => "no_embedder",
+            Self::VectorSpace => "corrupt",
+            #[cfg(feature = "vec")]
+            Self::Vector(error) => match error {
+                mv2_vec::Error::Dimensions { .. }
+                | mv2_vec::Error::NotFinite { .. }
+                | mv2_vec::Error::Overflow { .. }
+                | mv2_vec::Error::Zero { .. }
+                | mv2_vec::Error::UnsupportedDims { .. } => "invalid_vector",
+                _ => "index_unusable",
+            },
+            #[cfg(feature = "vec")]
+            Self::Embedding(_) => "embedding_failed",
             Self::Cursor(_) => "invalid_cursor",
             Self::InvalidTime { .. } => "invalid_time",
             Self::Time(error) => match error {
@@ -139,6 +175,13 @@ impl Error {
                 "every document is still there; `mv2 verify FILE --deep` shows what is damaged"
             }
             Self::Unreadable { .. } => "see what is affected with `mv2 verify FILE --deep`",
+            Self::EmbedderMismatch { .. } => {
+                "`mv2 reembed FILE` makes them anew with the other; or open it with the embedder that it has"
+            }
+            Self::NoEmbedder => "open the memory with an embedder",
+            Self::VectorSpace => "see what is affected with `mv2 verify FILE --deep`",
+            #[cfg(feature = "vec")]
+            Self::Vector(_) | Self::Embedding(_) => return None,
             Self::Cursor(CursorError::NotACursor { .. }) => {
                 "copy `next_cursor` whole, or leave the cursor out to begin at the best hit"
             }

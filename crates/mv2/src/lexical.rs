@@ -21,25 +21,12 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
-use mv2_format::{
-    BoxError, CommitId, Frame, FrameId, FrameSet, IndexFactory, SegmentBytes, SegmentId,
-    SegmentKind, Timestamp,
-};
-use mv2_lex::{
-    DocText, LexIndex, Query, Reader, SearchOptions, Segment, SegmentView, TextSource, UriFilter,
-};
+use mv2_format::{BoxError, CommitId, Frame, IndexFactory, SegmentBytes, SegmentId, SegmentKind};
+use mv2_lex::{LexIndex, Reader, Segment, SegmentView};
 use mv2_store::{OpenOptions, Problem, Snapshot, Store, VerifyReport};
-use mv2_time::When;
 
-use crate::cursor::SearchCursor;
 use crate::error::{Error, Result};
-use crate::search::{
-    Mode, SearchHit, SearchRequest, SearchResponse, SideRank, Syntax, TotalRelation,
-};
-use crate::temporal::Temporal;
-use crate::text;
 
 /// Readers that are kept. More than one, so that a pinned snapshot and the newest one can be searched
 /// in turn.
@@ -84,93 +71,14 @@ impl Lexical {
         }
     }
 
-    pub(crate) fn search(
-        &self,
-        snapshot: &Snapshot,
-        temporal: &Temporal,
-        request: SearchRequest,
-    ) -> Result<SearchResponse> {
-        let start = Instant::now();
-        // What is wrong with the question is said before the file is looked at.
-        let times = request.filter.times()?;
-        let commit = snapshot.commit_id();
-        let cursor = SearchCursor::of(&request, commit)?;
-        // "2h ago" has moved on since the first page; the same words mean the same page here.
-        let now = cursor.map_or_else(|| temporal.now(), |cursor| cursor.asked_at());
-        let offset = cursor.map_or(0, |cursor| cursor.offset());
-        let (path, reader) = {
-            let mut cache = self.cache();
-            (cache.path.clone(), cache.reader(snapshot)?)
-        };
-        let Asked {
-            query,
-            dates,
-            warning,
-        } = Asked::read(&request, now);
-        let frames = |range: &mv2_time::Query| temporal.frames(snapshot, range);
-        let options = SearchOptions {
-            top_k: offset.saturating_add(request.top_k),
-            frames: times.as_ref().map(frames).transpose()?,
-            dates: dates
-                .iter()
-                .map(frames)
-                .collect::<Result<Vec<FrameSet>>>()?,
-            ..search_options(&request)
-        };
-        let source = SnapshotText(snapshot);
-        let results = reader
-            .search(&query, &options, &source)
-            .map_err(|error| unusable(&path, None, error))?;
-        let hits = results
-            .hits
-            .iter()
-            .enumerate()
-            .skip(offset)
-            .map(|(at, hit)| {
-                let frame = read(snapshot, hit.frame)?;
-                let doc = doc_text(&frame);
-                let snippet = mv2_lex::snippet(&query, &doc, request.snippet_chars);
-                let meta = frame.meta;
-                Ok(SearchHit {
-                    rank: at + 1,
-                    frame_id: hit.frame,
-                    uri: meta.uri,
-                    title: meta.title,
-                    text: snippet.text,
-                    matches: snippet.matches,
-                    score: hit.score,
-                    lex: Some(SideRank {
-                        rank: at + 1,
-                        score: hit.score,
-                    }),
-                    timestamp: meta.timestamp,
-                    commit: meta.commit,
-                    kind: meta.kind,
-                    tags: meta.tags,
-                    labels: meta.labels,
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let shown = results.hits.len();
-        let at_end = results.total_is_exact && results.total <= shown as u64;
-        let full = request.top_k > 0 && hits.len() == request.top_k;
-        let next_cursor = (full && !at_end)
-            .then(|| SearchCursor::behind(&request, commit, shown, now).to_string());
-        Ok(SearchResponse {
-            query: request.query,
-            mode: Mode::Lex,
-            commit,
-            took_ms: start.elapsed().as_secs_f64() * 1e3,
-            total_hits: results.total,
-            total_relation: if results.total_is_exact {
-                TotalRelation::Eq
-            } else {
-                TotalRelation::Gte
-            },
-            warning,
-            next_cursor,
-            hits,
-        })
+    /// A reader of a snapshot's frames.
+    pub(crate) fn reader(&self, snapshot: &Snapshot) -> Result<Reader> {
+        self.cache().reader(snapshot)
+    }
+
+    /// What a failure of the index means.
+    pub(crate) fn failed(&self, error: mv2_lex::Error) -> Error {
+        unusable(&self.cache().path, None, error)
     }
 
     /// A panic while the cache was locked leaves whole entries behind, so it can be used further.
@@ -336,101 +244,6 @@ fn consecutive(frames: &[Arc<Frame>], start: usize) -> Vec<Range<usize>> {
         }
     }
     ranges
-}
-
-/// What a request asks for, read.
-pub(crate) struct Asked {
-    pub(crate) query: Query,
-    /// What the query's date ranges mean, in their order.
-    dates: Vec<mv2_time::Query>,
-    /// What was odd about it.
-    warning: Option<String>,
-}
-
-impl Asked {
-    /// Reads a request. Dates are relative to `now`. What cannot be understood is taken as words.
-    pub(crate) fn read(request: &SearchRequest, now: Timestamp) -> Self {
-        let words = |warning| Self {
-            query: Query::words(&request.query),
-            dates: Vec::new(),
-            warning,
-        };
-        if request.syntax == Syntax::Words {
-            return words(None);
-        }
-        let parsed = Query::parse(&request.query);
-        let dates = parsed.query.dates();
-        let dates: mv2_time::Result<Vec<_>> =
-            dates.map(|(from, to)| date_range(from, to, now)).collect();
-        match dates {
-            Ok(dates) => Self {
-                query: parsed.query,
-                dates,
-                warning: parsed.warning,
-            },
-            Err(problem) => words(Some(format!(
-                "{problem}; searched for the plain words instead"
-            ))),
-        }
-    }
-}
-
-/// What the bounds of `date:[from TO to]` mean. A star is no bound.
-fn date_range(from: &str, to: &str, now: Timestamp) -> mv2_time::Result<mv2_time::Query> {
-    let bound = |text: &str, side: fn(&When) -> Timestamp| match text {
-        "*" => Ok(None),
-        text => When::parse(text, now).map(|when| Some(side(&when))),
-    };
-    let range = mv2_time::Query {
-        since: bound(from, When::start)?,
-        until: bound(to, When::end)?,
-        ..mv2_time::Query::default()
-    };
-    range.check()?;
-    Ok(range)
-}
-
-fn search_options(request: &SearchRequest) -> SearchOptions {
-    let filter = &request.filter;
-    SearchOptions {
-        tags: filter.tags.clone(),
-        labels: filter.labels.clone(),
-        kind: filter.kind.clone(),
-        track: filter.track.clone(),
-        uri: filter.uri.as_deref().map(uri_filter),
-        count: request.count,
-        ..SearchOptions::default()
-    }
-}
-
-fn uri_filter(uri: &str) -> UriFilter {
-    match uri.strip_suffix('*') {
-        Some(prefix) => UriFilter::Prefix(prefix.to_owned()),
-        None => UriFilter::Exact(uri.to_owned()),
-    }
-}
-
-/// Where the lexical index gets the texts that it does not store.
-struct SnapshotText<'a>(&'a Snapshot);
-
-impl TextSource for SnapshotText<'_> {
-    fn text(&self, frame: FrameId) -> Result<DocText, BoxError> {
-        Ok(doc_text(&self.0.frame(frame)?))
-    }
-}
-
-fn doc_text(frame: &Frame) -> DocText {
-    DocText {
-        title: frame.meta.title.clone(),
-        text: text::without_bom(frame.text()).to_owned(),
-    }
-}
-
-fn read(snapshot: &Snapshot, id: FrameId) -> Result<Frame> {
-    snapshot.frame(id).map_err(|error| Error::Unreadable {
-        frame: id,
-        source: error.into(),
-    })
 }
 
 fn unusable(path: &Path, segment: Option<SegmentId>, error: impl Into<BoxError>) -> Error {

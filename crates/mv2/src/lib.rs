@@ -46,13 +46,22 @@
 //!
 //! `lex` (default): BM25 search. Without it a memory can be written and read, and the index is
 //! caught up by the next build that has it.
+//!
+//! `vec` (default): vectors, the caller's or an embedder's, and search by meaning. Without it what a memory holds of vectors is kept.
 
+#[cfg(feature = "lex")]
+mod ask;
 mod context;
 #[cfg(feature = "lex")]
 mod cursor;
+#[cfg(feature = "vec")]
+mod embedding;
 mod error;
 mod filter;
+#[cfg(feature = "vec")]
+mod fusion;
 mod housekeeping;
+mod indexes;
 #[cfg(feature = "lex")]
 mod lexical;
 mod memory;
@@ -66,11 +75,17 @@ mod temporal;
 pub mod text;
 pub mod time;
 mod timeline;
+#[cfg(feature = "vec")]
+mod vectors;
 
+#[cfg(feature = "vec")]
+pub use mv2_embed as embed;
 pub use mv2_format as format;
 #[cfg(feature = "lex")]
 pub use mv2_lex as lex;
 pub use mv2_store as store;
+#[cfg(feature = "vec")]
+pub use mv2_vec as vec;
 
 pub use context::{Context, ContextRequest, ContextRequestBuilder, Passage, estimate_tokens};
 #[cfg(feature = "lex")]

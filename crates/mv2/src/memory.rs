@@ -11,13 +11,13 @@ use mv2_store::{Changes, Commit, CommitOptions, CreateOptions, PutStatus, Store,
 use crate::context::{Context, ContextRequest};
 use crate::error::{Error, Result};
 use crate::housekeeping::Housekeeper;
+use crate::indexes::Indexes;
 use crate::options::OpenOptions;
 use crate::put::{PutOptions, PutOutcome};
 use crate::rewrite::Rewritten;
 use crate::search::{SearchRequest, SearchResponse};
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
-use crate::temporal::Temporal;
 use crate::timeline::{Timeline, TimelineQuery};
 
 /// A memory file, open.
@@ -46,9 +46,9 @@ pub struct Memvid {
     /// Frames that this handle put since it took the lock.
     pending: Option<Range<FrameId>>,
     housekeeper: Housekeeper,
-    temporal: Arc<Temporal>,
-    #[cfg(feature = "lex")]
-    lexical: Arc<crate::lexical::Lexical>,
+    indexes: Arc<Indexes>,
+    #[cfg(feature = "vec")]
+    embedding: crate::embedding::Embedding,
 }
 
 /// Open
@@ -95,13 +95,14 @@ impl Memvid {
     pub(crate) fn from_store(
         store: Store,
         create: CreateOptions,
-        clock: Arc<dyn mv2_store::Clock>,
+        indexes: Indexes,
         housekeeper: Housekeeper,
+        #[cfg(feature = "vec")] embedding: crate::embedding::Embedding,
     ) -> Self {
         Self {
-            #[cfg(feature = "lex")]
-            lexical: Arc::new(crate::lexical::Lexical::new(store.path())),
-            temporal: Arc::new(Temporal::new(store.path(), clock)),
+            indexes: Arc::new(indexes),
+            #[cfg(feature = "vec")]
+            embedding,
             store,
             create,
             pending: None,
@@ -137,8 +138,90 @@ impl Memvid {
         payload: &[u8],
         options: PutOptions,
     ) -> Result<PutOutcome> {
+        let frame = options.into_frame(payload.to_vec());
+        #[cfg(feature = "vec")]
+        return self.put_embedded(frame, |store, frame| store.put(frame));
+        #[cfg(not(feature = "vec"))]
+        {
+            let outcome = self.store.put(frame)?;
+            Ok(self.note(outcome, 0))
+        }
+    }
+
+    /// Puts a document with a vector of your own, for which no embedder is needed: the first one decides how many dimensions
+    /// the memory's vectors have. Documents without one can stand beside it. A search takes a vector in
+    /// [`SearchRequest::vector`].
+    ///
+    /// # Errors
+    /// `invalid_vector` for another number of dimensions, numbers that are not finite, and zeros by cosine;
+    /// `embedder_mismatch` if an embedder made the memory's vectors; as for [`put_bytes`](Self::put_bytes).
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("notes.mv2");
+    /// use mv2::{Memvid, PutOptions, SearchRequest};
+    ///
+    /// let mut mem = Memvid::builder().no_embedder().create(&path)?;
+    /// mem.put_with_embedding(b"a red apple", PutOptions::default(), &[1.0, 0.1, 0.0])?;
+    /// mem.put_with_embedding(b"a blue sky", PutOptions::default(), &[0.0, 0.2, 1.0])?;
+    /// mem.commit()?;
+    /// let request = SearchRequest { vector: Some(vec![0.1, 0.0, 1.0]), ..SearchRequest::default() };
+    /// assert_eq!(mem.search(request)?.hits[0].frame_id.get(), 1);
+    /// # Ok::<(), mv2::Error>(())
+    /// ```
+    #[cfg(feature = "vec")]
+    pub fn put_with_embedding(
+        &mut self,
+        payload: &[u8],
+        options: PutOptions,
+        vector: &[f32],
+    ) -> Result<PutOutcome> {
+        self.begin()?;
+        self.embedding.space_for(&mut self.store, vector)?;
         let outcome = self.store.put(options.into_frame(payload.to_vec()))?;
-        Ok(self.note(outcome))
+        let mut vectors = 0;
+        if outcome.status != PutStatus::Unchanged {
+            let len = (payload.len() as u64).min(u64::from(u32::MAX));
+            self.embedding
+                .attach_vector(&mut self.store, outcome.frame, len, vector)?;
+            vectors = 1;
+        }
+        Ok(self.note(outcome, vectors))
+    }
+
+    /// Puts a frame and gives it the vectors of its text.
+    #[cfg(feature = "vec")]
+    fn put_embedded(
+        &mut self,
+        frame: mv2_store::NewFrame,
+        put: impl FnOnce(&mut Store, mv2_store::NewFrame) -> mv2_store::Result<mv2_store::PutOutcome>,
+    ) -> Result<PutOutcome> {
+        if self.embedding.embedder.is_none() {
+            let outcome = put(&mut self.store, frame)?;
+            return Ok(self.note(outcome, 0));
+        }
+        self.begin()?;
+        self.embedding.check(&self.store)?;
+        let text = crate::embedding::EmbeddedText::of(&frame);
+        let outcome = put(&mut self.store, frame)?;
+        let vectors = match outcome.status {
+            PutStatus::Unchanged => 0,
+            _ => self
+                .embedding
+                .attach_text(&mut self.store, outcome.frame, &text)?,
+        };
+        Ok(self.note(outcome, vectors))
+    }
+
+    /// Gives documents the vectors of this handle's embedder: all of them if another one made those that are there, else those
+    /// that have none. Older snapshots keep what they had. Call [`commit`](Self::commit) afterwards. Returns how many
+    /// documents got vectors; `progress` hears how far it is, and of how many.
+    ///
+    /// # Errors
+    /// `no_embedder`; `embedding_failed`; as for [`put_bytes`](Self::put_bytes).
+    #[cfg(feature = "vec")]
+    pub fn reembed(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<u64> {
+        self.embedding.reembed(&mut self.store, progress)
     }
 
     /// Puts a new version in the place of a frame. What the options leave open, and the document if
@@ -182,8 +265,13 @@ impl Memvid {
             }
         };
         let frame = options.over(old, keeps_payload).into_frame(payload);
-        let outcome = self.store.update(id, frame)?;
-        Ok(self.note(outcome))
+        #[cfg(feature = "vec")]
+        return self.put_embedded(frame, |store, frame| store.update(id, frame));
+        #[cfg(not(feature = "vec"))]
+        {
+            let outcome = self.store.update(id, frame)?;
+            Ok(self.note(outcome, 0))
+        }
     }
 
     /// Deletes a frame. It stays in the history.
@@ -242,7 +330,7 @@ impl Memvid {
         let bulk = options.bulk;
         let result = self.store.commit(options);
         if !self.store.in_transaction() {
-            self.pending = None;
+            self.end_batch();
         }
         let commit = result?;
         if commit.is_some() && !bulk {
@@ -254,7 +342,13 @@ impl Memvid {
     /// Forgets the batch and releases the lock.
     pub fn rollback(&mut self) {
         self.store.rollback();
+        self.end_batch();
+    }
+
+    fn end_batch(&mut self) {
         self.pending = None;
+        #[cfg(feature = "vec")]
+        self.embedding.end_batch();
     }
 
     /// Turns lexical search on. It is on in every build that has the feature `lex`, so this only
@@ -438,15 +532,10 @@ impl Memvid {
     /// # Errors
     /// `corrupt`, `io`, ... if the file cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let inner = self.store.snapshot()?;
-        #[cfg(feature = "lex")]
-        return Ok(Snapshot::new(
-            inner,
-            Arc::clone(&self.temporal),
-            Arc::clone(&self.lexical),
-        ));
-        #[cfg(not(feature = "lex"))]
-        return Ok(Snapshot::new(inner, Arc::clone(&self.temporal)));
+        Ok(Snapshot::new(
+            self.store.snapshot()?,
+            Arc::clone(&self.indexes),
+        ))
     }
 
     /// Searches the memory. See [`Snapshot::search`].
@@ -610,6 +699,8 @@ impl Memvid {
         }
         #[cfg(feature = "lex")]
         let report = crate::lexical::verify(path, report)?;
+        #[cfg(feature = "vec")]
+        let report = crate::vectors::verify(path, report)?;
         crate::temporal::verify(path, report)
     }
 }
@@ -624,7 +715,7 @@ impl fmt::Debug for Memvid {
 }
 
 impl Memvid {
-    fn note(&mut self, outcome: mv2_store::PutOutcome) -> PutOutcome {
+    fn note(&mut self, outcome: mv2_store::PutOutcome, vectors: usize) -> PutOutcome {
         if outcome.status != PutStatus::Unchanged {
             let start = self
                 .pending
@@ -632,7 +723,7 @@ impl Memvid {
                 .map_or(outcome.frame, |range| range.start);
             self.pending = Some(start..outcome.frame.next());
         }
-        outcome.into()
+        PutOutcome::new(outcome, vectors)
     }
 
     fn check_committed(&self, id: FrameId) -> Result<()> {

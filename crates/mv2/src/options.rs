@@ -1,13 +1,19 @@
 //! How a memory file is made and opened.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "vec")]
+use mv2_embed::Embedder;
 use mv2_store::{CheckpointPolicy, Clock, CreateOptions, Store};
 
+#[cfg(feature = "vec")]
+use crate::embedding::{Embedding, VectorOptions};
 use crate::error::{Error, Result};
 use crate::housekeeping::Housekeeper;
+use crate::indexes::Indexes;
 use crate::memory::Memvid;
 
 /// How a memory file is made and opened.
@@ -25,12 +31,16 @@ use crate::memory::Memvid;
 /// assert_eq!(mem.stats()?.wal_bytes, 4 << 20);
 /// # Ok::<(), mv2::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct OpenOptions {
     store: mv2_store::OpenOptions,
     create: CreateOptions,
     background: bool,
+    #[cfg(feature = "vec")]
+    embedder: Option<Arc<dyn Embedder>>,
+    #[cfg(feature = "vec")]
+    vectors: VectorOptions,
 }
 
 impl Default for OpenOptions {
@@ -39,6 +49,10 @@ impl Default for OpenOptions {
             store: mv2_store::OpenOptions::default(),
             create: CreateOptions::default(),
             background: true,
+            #[cfg(feature = "vec")]
+            embedder: None,
+            #[cfg(feature = "vec")]
+            vectors: VectorOptions::default(),
         }
     }
 }
@@ -81,6 +95,48 @@ impl OpenOptions {
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.store.clock = clock;
         self
+    }
+}
+
+/// Set, for vectors
+#[cfg(feature = "vec")]
+impl OpenOptions {
+    /// What turns texts into vectors; none by default. The memory remembers which one it was, and refuses another until
+    /// [`Memvid::reembed`] is called.
+    pub fn embedder(mut self, embedder: Arc<dyn Embedder>) -> Self {
+        self.embedder = Some(embedder);
+        self
+    }
+
+    /// No embedder, which is the default: documents get vectors by [`Memvid::put_with_embedding`] only, and texts are searched by their words.
+    pub fn no_embedder(mut self) -> Self {
+        self.embedder = None;
+        self
+    }
+
+    /// How near two vectors are, in a memory that gets its first vector by [`Memvid::put_with_embedding`]: by cosine by
+    /// default.
+    pub fn vector_metric(mut self, metric: mv2_vec::Metric) -> Self {
+        self.vectors.metric = metric;
+        self
+    }
+
+    /// What is kept of such vectors beside their 8-bit codes: 16 bits a number by default.
+    pub fn vector_exact(mut self, exact: mv2_vec::Exact) -> Self {
+        self.vectors.exact = exact;
+        self
+    }
+}
+
+impl fmt::Debug for OpenOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("OpenOptions");
+        out.field("store", &self.store)
+            .field("create", &self.create)
+            .field("background", &self.background);
+        #[cfg(feature = "vec")]
+        out.field("embedder", &self.embedder.as_ref().map(|e| &e.spec().name));
+        out.finish_non_exhaustive()
     }
 }
 
@@ -133,7 +189,23 @@ impl OpenOptions {
     fn memory(&self, store: Store, background: bool) -> Memvid {
         let housekeeper = Housekeeper::new(store.path(), background.then(|| self.store_options()));
         let clock = Arc::clone(&self.store.clock);
-        Memvid::from_store(store, self.create.clone(), clock, housekeeper)
+        let indexes = Indexes {
+            temporal: crate::temporal::Temporal::new(store.path(), clock),
+            #[cfg(feature = "lex")]
+            lexical: crate::lexical::Lexical::new(store.path()),
+            #[cfg(feature = "vec")]
+            vectors: crate::vectors::Vectors::new(store.path()),
+            #[cfg(feature = "vec")]
+            embedder: self.embedder.clone(),
+        };
+        Memvid::from_store(
+            store,
+            self.create.clone(),
+            indexes,
+            housekeeper,
+            #[cfg(feature = "vec")]
+            Embedding::new(self.embedder.clone(), self.vectors),
+        )
     }
 
     fn store_options(&self) -> mv2_store::OpenOptions {
@@ -141,6 +213,8 @@ impl OpenOptions {
         options.indexes.push(crate::temporal::factory());
         #[cfg(feature = "lex")]
         options.indexes.push(crate::lexical::factory());
+        #[cfg(feature = "vec")]
+        options.attached.push(crate::vectors::index());
         options
     }
 }

@@ -24,12 +24,18 @@ use crate::filter::{Filter, filter_steps};
 /// };
 /// assert_eq!(built, plain);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SearchRequest {
     /// The query.
     pub query: String,
     /// How the query is read; with operators by default.
     pub syntax: Syntax,
+    /// Which indexes are asked; both by default.
+    pub mode: Mode,
+    /// A vector to search with, instead of one made of the query. For memories whose vectors the caller makes.
+    pub vector: Option<Vec<f32>>,
+    /// Search for what is like this frame, by its vectors. The query is not needed then.
+    pub like: Option<FrameId>,
     /// How many hits to return at the most; 10 by default.
     pub top_k: usize,
     /// How long a snippet may be, in characters; 200 by default.
@@ -98,6 +104,9 @@ impl Default for SearchRequest {
         Self {
             query: String::new(),
             syntax: Syntax::Query,
+            mode: Mode::Hybrid,
+            vector: None,
+            like: None,
             top_k: 10,
             snippet_chars: 200,
             filter: Filter::default(),
@@ -124,6 +133,24 @@ impl SearchRequestBuilder {
     /// Sets [`SearchRequest::syntax`].
     pub fn syntax(mut self, syntax: Syntax) -> Self {
         self.request.syntax = syntax;
+        self
+    }
+
+    /// Sets [`SearchRequest::mode`].
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.request.mode = mode;
+        self
+    }
+
+    /// Sets [`SearchRequest::vector`].
+    pub fn vector(mut self, vector: Vec<f32>) -> Self {
+        self.request.vector = Some(vector);
+        self
+    }
+
+    /// Sets [`SearchRequest::like`].
+    pub fn like(mut self, frame: impl Into<FrameId>) -> Self {
+        self.request.like = Some(frame.into());
         self
     }
 
@@ -188,16 +215,23 @@ pub struct SearchResponse {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
-    /// The words of the documents.
+    /// Words and vectors in one list. Where a memory has no vectors, the query has operators or the embedder does not know
+    /// its script, it is the words alone, and the response says [`Mode::Lex`].
     #[default]
+    Hybrid,
+    /// The words of the documents.
     Lex,
+    /// The vectors of the documents: what is near in meaning, whatever the words.
+    Vec,
 }
 
 /// The mode's name in JSON.
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Hybrid => f.write_str("hybrid"),
             Self::Lex => f.write_str("lex"),
+            Self::Vec => f.write_str("vec"),
         }
     }
 }
@@ -241,6 +275,8 @@ pub struct SearchHit {
     pub score: f32,
     /// What the lexical index said, if it was asked and found the document.
     pub lex: Option<SideRank>,
+    /// What the vectors said, if they were asked and it is among the nearest.
+    pub vec: Option<SideRank>,
     /// Event time.
     pub timestamp: Timestamp,
     /// The commit that added it.

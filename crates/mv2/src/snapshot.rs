@@ -10,9 +10,9 @@ use mv2_store::{Changes, Commit};
 
 use crate::context::{Context, ContextRequest};
 use crate::error::{Error, Result};
+use crate::indexes::Indexes;
 use crate::search::{SearchRequest, SearchResponse};
 use crate::stats::Stats;
-use crate::temporal::Temporal;
 use crate::text;
 use crate::timeline::{Timeline, TimelineQuery};
 
@@ -38,28 +38,12 @@ use crate::timeline::{Timeline, TimelineQuery};
 #[derive(Clone)]
 pub struct Snapshot {
     inner: mv2_store::Snapshot,
-    temporal: Arc<Temporal>,
-    #[cfg(feature = "lex")]
-    lexical: Arc<crate::lexical::Lexical>,
+    indexes: Arc<Indexes>,
 }
 
 impl Snapshot {
-    #[cfg(feature = "lex")]
-    pub(crate) fn new(
-        inner: mv2_store::Snapshot,
-        temporal: Arc<Temporal>,
-        lexical: Arc<crate::lexical::Lexical>,
-    ) -> Self {
-        Self {
-            inner,
-            temporal,
-            lexical,
-        }
-    }
-
-    #[cfg(not(feature = "lex"))]
-    pub(crate) fn new(inner: mv2_store::Snapshot, temporal: Arc<Temporal>) -> Self {
-        Self { inner, temporal }
+    pub(crate) fn new(inner: mv2_store::Snapshot, indexes: Arc<Indexes>) -> Self {
+        Self { inner, indexes }
     }
 
     /// The commit that is seen; 0 if nothing was committed yet.
@@ -75,7 +59,7 @@ impl Snapshot {
     pub fn search(&self, request: impl Into<SearchRequest>) -> Result<SearchResponse> {
         let request = request.into();
         #[cfg(feature = "lex")]
-        return self.lexical.search(&self.inner, &self.temporal, request);
+        return crate::ask::search(&self.inner, &self.indexes, request);
         #[cfg(not(feature = "lex"))]
         {
             drop(request);
@@ -86,7 +70,7 @@ impl Snapshot {
     /// The present time, to which `2h ago` is relative.
     #[cfg(feature = "lex")]
     pub(crate) fn now(&self) -> Timestamp {
-        self.temporal.now()
+        self.indexes.temporal.now()
     }
 
     /// Collects the best passages for a prompt: of each of the best documents the part that answers the
@@ -114,7 +98,7 @@ impl Snapshot {
     /// `invalid_range` if `since` is after `until`; `invalid_cursor` for a text that is no cursor and
     /// for a cursor of another query; `index_unusable` if the index is damaged.
     pub fn timeline(&self, query: TimelineQuery) -> Result<Timeline> {
-        self.temporal.timeline(&self.inner, &query)
+        self.indexes.temporal.timeline(&self.inner, &query)
     }
 
     /// What is known of a visible frame, without its document.

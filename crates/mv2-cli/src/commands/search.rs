@@ -1,13 +1,15 @@
 //! `mv2 search FILE QUERY`.
 
-use mv2::{SearchCursor, SearchHit, SearchRequest, SearchResponse, Syntax, TotalRelation};
+use mv2::{
+    Mode, SearchCursor, SearchHit, SearchRequest, SearchResponse, SideRank, Syntax, TotalRelation,
+};
 
 use crate::cli::{Global, SearchArgs, SearchMode};
 use crate::exit::Exit;
 use crate::output::json::{Hit, HitObject, Search, date, round_ms};
 use crate::output::{Output, human, json};
 
-use super::{filter, open_options};
+use super::{Target, filter, open_options};
 
 /// Columns that the rank takes at the left.
 const INDENT: usize = 3;
@@ -16,16 +18,23 @@ const INDENT: usize = 3;
 const BRANCH: &str = "main";
 
 pub(super) fn run(args: &SearchArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
-    // There is one mode yet; the match makes sure that a new one is not forgotten here.
-    match args.mode {
-        SearchMode::Lex => {}
-    }
     let cursor = args.cursor.as_deref().map(str::parse::<SearchCursor>);
     let first_page = cursor.transpose().map_err(mv2::Error::from)?;
     let first_page = first_page.map(|page| (page.since(), page.until()));
     let memory = open_options(global).open_read_only(&args.file)?;
+    let like = match &args.like {
+        Some(target) => Some(Target::parse(target).resolve(&memory.snapshot()?)?),
+        None => None,
+    };
     let response = memory.search(SearchRequest {
         query: args.query.join(" "),
+        mode: match args.mode {
+            SearchMode::Lex => Mode::Lex,
+            SearchMode::Vec => Mode::Vec,
+            SearchMode::Hybrid => Mode::Hybrid,
+        },
+        vector: args.vector.as_ref().map(|vector| vector.0.clone()),
+        like,
         syntax: match args.plain {
             true => Syntax::Words,
             false => Syntax::Query,
@@ -90,7 +99,7 @@ fn print(response: &SearchResponse, args: &SearchArgs, output: &mut Output) -> a
         return Ok(());
     }
     for hit in &response.hits {
-        print_hit(hit, output)?;
+        print_hit(hit, args.explain, output)?;
     }
     output.flush()?;
     if response.hits.is_empty() {
@@ -106,7 +115,7 @@ fn print(response: &SearchResponse, args: &SearchArgs, output: &mut Output) -> a
 ///    its/uri.md · frame 7 · 2026-11-25
 ///    A snippet of the text ...
 /// ```
-fn print_hit(hit: &SearchHit, output: &mut Output) -> anyhow::Result<()> {
+fn print_hit(hit: &SearchHit, explain: bool, output: &mut Output) -> anyhow::Result<()> {
     let style = output.style;
     let columns = output.columns();
     let score = format!("{:.2}", hit.score);
@@ -132,6 +141,14 @@ fn print_hit(hit: &SearchHit, output: &mut Output) -> anyhow::Result<()> {
         _ => place,
     };
     output.line(format_args!("   {}", style.dim(&about)))?;
+    if explain {
+        let side = |name: &str, side: Option<SideRank>| match side {
+            Some(side) => format!("{name}: {}. with {:.3}", side.rank, side.score),
+            None => format!("{name}: not among its best"),
+        };
+        let sides = format!("{} · {}", side("words", hit.lex), side("vectors", hit.vec));
+        output.line(format_args!("   {}", style.dim(&sides)))?;
+    }
     for line in human::wrap(
         &hit.text,
         &hit.matches,

@@ -212,7 +212,7 @@ impl<'a> From<&'a SearchHit> for Hit<'a> {
             text: &hit.text,
             score: hit.score,
             lex: hit.lex.map(Side::from),
-            vec: None,
+            vec: hit.vec.map(Side::from),
             timestamp: hit.timestamp.to_string(),
             commit: hit.commit.get(),
             kind: hit.kind.as_deref(),

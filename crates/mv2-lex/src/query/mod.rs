@@ -176,6 +176,12 @@ impl Query {
         self.terms.is_empty() && self.root.is_none()
     }
 
+    /// Whether it is a bag of words, without operators, phrases or fields: then a document need not hold any of them to be
+    /// an answer.
+    pub fn is_plain(&self) -> bool {
+        self.root.is_none()
+    }
+
     /// The bounds of each `date:[a TO b]`, as they were written; a single value is both. Which frames
     /// they stand for is told by [`SearchOptions::dates`](crate::SearchOptions::dates).
     ///

@@ -262,6 +262,60 @@ impl Reader {
         })
     }
 
+    /// The visible frames that pass the filters of the options, for another index to search in; `None` if there are no
+    /// filters. The query and its dates do not count.
+    ///
+    /// # Errors
+    /// As for [`search`](Self::search).
+    pub fn filtered(&self, options: &SearchOptions) -> Result<Option<FrameSet>> {
+        guard("filtering", || {
+            let Some(filters) = self.filters(options)? else {
+                return Ok(None);
+            };
+            let mut frames = Vec::new();
+            for (view, bits) in self.views.iter().zip(&filters) {
+                for doc in bits.iter() {
+                    frames.push(view.segment().frame(doc)?);
+                }
+            }
+            Ok(Some(frames.into_iter().collect()))
+        })
+    }
+
+    /// The scores of frames over all words of a query, whatever its operators; `None` for a frame without any of them, and for
+    /// one that is not visible. The same numbers as in [`Hit::score`].
+    ///
+    /// # Errors
+    /// As for [`search`](Self::search).
+    pub fn score_frames(&self, query: &Query, frames: &[FrameId]) -> Result<Vec<Option<f32>>> {
+        if query.is_empty() || self.docs == 0 || frames.is_empty() {
+            return Ok(vec![None; frames.len()]);
+        }
+        guard("scoring", || {
+            let scorer = Scorer::new(self, query)?;
+            let mut order: Vec<usize> = (0..frames.len()).collect();
+            order.sort_unstable_by_key(|at| frames[*at]);
+            let mut scores = vec![None; frames.len()];
+            for (index, view) in self.views.iter().enumerate() {
+                let mut docs = Vec::new();
+                let mut places = Vec::new();
+                for &at in &order {
+                    let doc = view.segment().doc(frames[at])?;
+                    if let Some(doc) = doc.filter(|doc| view.is_visible(*doc))
+                        && docs.last() != Some(&doc)
+                    {
+                        docs.push(doc);
+                        places.push(at);
+                    }
+                }
+                for (candidate, at) in scorer.score(view, index, &docs)?.iter().zip(places) {
+                    scores[at] = (candidate.all > 0.0).then_some(candidate.all);
+                }
+            }
+            Ok(scores)
+        })
+    }
+
     /// The documents that pass the filters, for each view; `None` without filters.
     fn filters(&self, options: &SearchOptions) -> Result<Option<Vec<DocBits>>> {
         let mut conditions = Vec::new();

@@ -476,6 +476,35 @@ proptest! {
     }
 
     #[test]
+    fn frames_score_as_they_do_in_a_search(seed in any::<u64>()) {
+        let mut random = Random(seed);
+        let world = world(&mut random, 300);
+        let query = Query::words(&text(&mut random, 4));
+        let all = SearchOptions { top_k: 1_000, ..SearchOptions::default() };
+        let hits = world.reader.search(&query, &all, &world).unwrap().hits;
+        let frames: Vec<FrameId> = world.frames.iter().map(|frame| frame.meta.id).rev().collect();
+        let scores = world.reader.score_frames(&query, &frames).unwrap();
+        for (frame, score) in frames.iter().zip(scores) {
+            let hit = hits.iter().find(|hit| hit.frame == *frame);
+            prop_assert_eq!(hit.map(|hit| hit.score), score, "{}", frame);
+        }
+    }
+
+    #[test]
+    fn the_frames_that_pass_a_filter_are_told(seed in any::<u64>()) {
+        let mut random = Random(seed);
+        let world = world(&mut random, 300);
+        let mut options = SearchOptions::default();
+        prop_assert_eq!(world.reader.filtered(&options).unwrap(), None);
+        options.tags.push(("n".to_owned(), "1".to_owned()));
+        let passing = world.frames.iter().zip(&world.visible).filter(|(frame, visible)| {
+            **visible && frame.meta.tags.contains(&options.tags[0])
+        });
+        let expected: FrameSet = passing.map(|(frame, _)| frame.meta.id).collect();
+        prop_assert_eq!(world.reader.filtered(&options).unwrap(), Some(expected));
+    }
+
+    #[test]
     fn filters_leave_the_order_of_the_others(seed in any::<u64>()) {
         let mut random = Random(seed);
         let docs = [30, 300, 1000][random.below(3)];

@@ -27,6 +27,8 @@ pub(super) struct Document {
     pub(super) folder: Option<Arc<Folder>>,
     pub(super) payload: Vec<u8>,
     pub(super) options: PutOptions,
+    /// A vector that was given with it.
+    pub(super) vector: Option<Vec<f32>>,
     /// Bytes of input that it took.
     pub(super) read_bytes: u64,
 }
@@ -235,13 +237,17 @@ impl<'a> Importer<'a> {
         for document in batch {
             let uri = document.options.uri.clone();
             let binary = !text::is_text(&document.payload);
-            let put = self
-                .memory
-                .put_bytes_with_options(&document.payload, document.options);
+            let Document {
+                payload, options, ..
+            } = document;
+            let put = match document.vector {
+                Some(vector) => self.memory.put_with_embedding(&payload, options, &vector),
+                None => self.memory.put_bytes_with_options(&payload, options),
+            };
             let outcome = match put {
                 Ok(outcome) => outcome,
-                Err(error) if error.kind() == "too_large" => {
-                    let rejection = Rejection::new("too_large", error.to_string());
+                Err(error) if matches!(error.kind(), "too_large" | "invalid_vector") => {
+                    let rejection = Rejection::new(error.kind(), error.to_string());
                     self.reject(&document.source, &rejection)?;
                     continue;
                 }

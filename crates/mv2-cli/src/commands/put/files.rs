@@ -171,6 +171,7 @@ fn document(source: Source, entry: Entry, payload: Vec<u8>, options: &PutOptions
     }
     options.uri.get_or_insert(entry.uri);
     Document {
+        vector: None,
         source,
         folder: entry.folder,
         read_bytes: payload.len() as u64,

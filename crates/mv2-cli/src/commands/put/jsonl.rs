@@ -102,6 +102,7 @@ pub(super) fn import(
                     folder: None,
                     payload: parsed.text.into_bytes(),
                     options: merge(parsed.options, defaults),
+                    vector: parsed.vector,
                     read_bytes: lines.read_bytes,
                 })?;
             }
@@ -112,16 +113,13 @@ pub(super) fn import(
 
 /// A field of a line that is not stored, told once for all lines.
 fn notice(field: &str, source: &Source) -> String {
-    if field == "vector" {
-        format!("vectors are not stored yet; documents are put without theirs (first in {source})")
-    } else {
-        format!("the field {field:?} is not known and not stored (first in {source})")
-    }
+    format!("the field {field:?} is not known and not stored (first in {source})")
 }
 
 struct Parsed {
     text: String,
     options: PutOptions,
+    vector: Option<Vec<f32>>,
     unused: Vec<String>,
 }
 
@@ -153,9 +151,11 @@ fn parse(bytes: &[u8]) -> Result<Parsed, Rejection> {
         metadata: fields.remove("metadata"),
         search_text: None,
     };
+    let vector = fields.remove("vector").map(vector).transpose()?;
     Ok(Parsed {
         text,
         options,
+        vector,
         unused: fields.into_iter().map(|(name, _)| name).collect(),
     })
 }
@@ -184,6 +184,19 @@ fn timestamp(value: Value) -> Result<Timestamp, Rejection> {
         other => return Err(invalid("a time as \"timestamp\"", &other)),
     };
     time::parse(&text).map_err(|error| Rejection::new("invalid_time", error.to_string()))
+}
+
+fn vector(value: Value) -> Result<Vec<f32>, Rejection> {
+    let Value::Array(numbers) = value else {
+        return Err(invalid("an array as \"vector\"", &value));
+    };
+    numbers
+        .into_iter()
+        .map(|number| match number.as_f64() {
+            Some(number) => Ok(number as f32),
+            None => Err(invalid("numbers as \"vector\"", &number)),
+        })
+        .collect()
 }
 
 fn tags(value: Value) -> Result<Vec<(String, String)>, Rejection> {
@@ -349,7 +362,8 @@ mod tests {
             [tag("b", "true"), tag("k", "v"), tag("n", "3")]
         );
         assert_eq!(parsed.options.metadata, Some(serde_json::json!({"m": [1]})));
-        assert_eq!(parsed.unused, ["other", "vector"]);
+        assert_eq!(parsed.vector, Some(vec![0.1]));
+        assert_eq!(parsed.unused, ["other"]);
     }
 
     #[test]

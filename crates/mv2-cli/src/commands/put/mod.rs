@@ -161,6 +161,7 @@ fn put_one(
         read_bytes: payload.len() as u64,
         payload,
         options,
+        vector: None,
     })?;
     importer.finish()
 }

@@ -1,0 +1,388 @@
+//! Vectors of a snapshot: the space that they live in, their segments, and those of the log.
+//!
+//! The store keeps what frames carry and knows no vector; here is what it does not know. A **space** is what vectors must
+//! have in common to be compared. A memory has one at a time; which one is a property, so that a snapshot of the past
+//! finds its own.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mv2_format::index::{AttachmentSource, SegmentSize};
+use mv2_format::{
+    Attachment, AttachmentIndex, BoxError, CommitId, FrameId, SegmentBytes, SegmentId, SegmentKind,
+};
+use mv2_store::{OpenOptions, Problem, Snapshot, Store, VerifyReport};
+use mv2_vec::{Exact, Metric, Searcher, Segment, SegmentBuilder, Spec, View};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+
+/// The property that describes the space.
+pub(crate) const PROPERTY: &str = "mv2.vectors";
+
+/// Searchers that are kept, so that a pinned snapshot and the newest one can be asked in turn.
+const KEPT_SEARCHERS: usize = 4;
+
+/// Segments with fewer rows are scanned; from here on a graph is worth building.
+const GRAPH_ROWS: u64 = 20_000;
+
+/// Small segments are joined when there are more.
+const FLAT_SEGMENTS: usize = 8;
+
+/// Large segments of about one size are joined when there are so many.
+const TIER_SEGMENTS: usize = 4;
+
+/// Bytes of a model's identity in front of what a frame carries.
+const IDENTITY_BYTES: usize = 16;
+
+/// What the vectors of a memory have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Space {
+    pub(crate) spec: Spec,
+    /// What made the vectors, as its embedder describes itself; `None` if callers bring their own.
+    pub(crate) embedder: Option<Value>,
+}
+
+impl Space {
+    /// The space of a snapshot, if it has vectors.
+    pub(crate) fn of(snapshot: &Snapshot) -> Result<Option<Self>> {
+        match snapshot.property(PROPERTY)? {
+            Some(bytes) => Self::decode(&bytes).map(Some).ok_or(Error::VectorSpace),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let model: String = self.spec.model.iter().map(|b| format!("{b:02x}")).collect();
+        json!({
+            "part": self.spec.space,
+            "dims": self.spec.dims,
+            "metric": metric_name(self.spec.metric),
+            "exact": exact_name(self.spec.exact),
+            "model": model,
+            "embedder": self.embedder,
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(bytes).ok()?;
+        let number = |key: &str| u32::try_from(value[key].as_u64()?).ok();
+        let text = value["model"].as_str().filter(|text| text.is_ascii())?;
+        let mut model = [0; IDENTITY_BYTES];
+        for (at, byte) in model.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+        }
+        let mut spec = Spec::new(number("dims")?).ok()?;
+        spec.metric = parse_metric(value["metric"].as_str()?)?;
+        spec.exact = match value["exact"].as_str()? {
+            "none" => Exact::None,
+            "f16" => Exact::F16,
+            "f32" => Exact::F32,
+            _ => return None,
+        };
+        spec.space = number("part")?;
+        spec.model = model;
+        Some(Self {
+            spec,
+            embedder: value.get("embedder").filter(|v| !v.is_null()).cloned(),
+        })
+    }
+
+    /// The embedder's name, or what stands for one.
+    pub(crate) fn embedder_name(&self) -> String {
+        let name = self
+            .embedder
+            .as_ref()
+            .and_then(|spec| spec["name"].as_str());
+        name.unwrap_or("vectors of the caller's").to_owned()
+    }
+
+    /// What a frame carries: the model, and the rows with the bytes of the text that each stands for.
+    pub(crate) fn attachment(
+        &self,
+        frame: FrameId,
+        rows: &[(Range<u64>, &[f32])],
+    ) -> Result<Attachment> {
+        let mut bytes = self.spec.model.to_vec();
+        bytes.extend_from_slice(&mv2_vec::encode_rows(&self.spec, rows)?);
+        Ok(Attachment {
+            frame,
+            kind: SegmentKind::VECTORS,
+            part: self.spec.space,
+            bytes: bytes.into(),
+        })
+    }
+}
+
+/// The metric's name in files and JSON.
+pub(crate) fn metric_name(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Dot => "dot",
+        Metric::L2 => "l2",
+        _ => "cosine",
+    }
+}
+
+/// The inverse of [`metric_name`].
+pub(crate) fn parse_metric(name: &str) -> Option<Metric> {
+    [Metric::Cosine, Metric::Dot, Metric::L2]
+        .into_iter()
+        .find(|metric| metric_name(*metric) == name)
+}
+
+fn exact_name(exact: Exact) -> &'static str {
+    match exact {
+        Exact::None => "none",
+        Exact::F32 => "f32",
+        _ => "f16",
+    }
+}
+
+/// The index of vectors as the store knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VectorIndex;
+
+/// To be registered with the store.
+pub(crate) fn index() -> Arc<dyn AttachmentIndex> {
+    Arc::new(VectorIndex)
+}
+
+impl AttachmentIndex for VectorIndex {
+    fn kind(&self) -> SegmentKind {
+        SegmentKind::VECTORS
+    }
+
+    fn build(&self, source: &AttachmentSource<'_>) -> Result<Option<(Vec<u8>, u64)>, BoxError> {
+        let mut builder: Option<SegmentBuilder> = None;
+        for bytes in source.segments {
+            let segment = Segment::open(bytes.clone())?;
+            let builder = match &mut builder {
+                Some(builder) => builder,
+                none => none.insert(SegmentBuilder::new(*segment.spec())?),
+            };
+            builder.add_segment(&segment, source.wanted)?;
+            if (source.cancelled)() {
+                return Err("cancelled".into());
+            }
+        }
+        for attachment in newest(source.attachments) {
+            if !(source.wanted)(attachment.frame) {
+                continue;
+            }
+            let (spec, rows) = carried(attachment)?;
+            let builder = match &mut builder {
+                Some(builder) => builder,
+                none => none.insert(SegmentBuilder::new(spec)?),
+            };
+            builder.add(attachment.frame, rows)?;
+        }
+        match builder {
+            Some(builder) if builder.rows() > 0 => {
+                let rows = builder.rows() as u64;
+                Ok(Some((builder.finish()?, rows)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn due(&self, segments: &[SegmentSize]) -> Option<Range<usize>> {
+        let flat = |size: &SegmentSize| size.rows < GRAPH_ROWS;
+        let first_flat = segments.len() - segments.iter().rev().take_while(|s| flat(s)).count();
+        let flats = &segments[first_flat..];
+        let rows: u64 = flats.iter().map(|size| size.rows).sum();
+        if flats.len() > FLAT_SEGMENTS || (flats.len() > 1 && rows >= GRAPH_ROWS) {
+            return Some(first_flat..segments.len());
+        }
+        let tier = |size: &SegmentSize| size.rows.max(1).ilog(4);
+        let same = |start: usize| {
+            let run = &segments[start..start + TIER_SEGMENTS];
+            run.iter()
+                .all(|size| !flat(size) && tier(size) == tier(&run[0]))
+        };
+        let joined = (0..(first_flat + 1).saturating_sub(TIER_SEGMENTS)).find(|at| same(*at));
+        if let Some(start) = joined {
+            return Some(start..start + TIER_SEGMENTS);
+        }
+        // What has died is stepped over by each search.
+        let dead = segments
+            .iter()
+            .position(|size| size.dead * 10 > size.rows * 3);
+        dead.map(|at| at..at + 1)
+    }
+}
+
+/// Of what frames carry, the newest of each frame.
+fn newest(attachments: &[Attachment]) -> Vec<&Attachment> {
+    let mut newest: Vec<&Attachment> = attachments.iter().collect();
+    // Stable: what was committed later stays behind.
+    newest.sort_by_key(|attachment| attachment.frame);
+    newest.reverse();
+    newest.dedup_by_key(|attachment| attachment.frame);
+    newest.reverse();
+    newest
+}
+
+/// The space and the encoded rows of what a frame carries.
+fn carried(attachment: &Attachment) -> Result<(Spec, &[u8]), BoxError> {
+    let bytes = &attachment.bytes;
+    let (model, rows) = bytes
+        .split_first_chunk::<IDENTITY_BYTES>()
+        .ok_or("an attachment without a model")?;
+    let mut spec = mv2_vec::spec_of_rows(rows)?;
+    spec.model = *model;
+    spec.space = attachment.part;
+    Ok((spec, rows))
+}
+
+/// Checks what the vector segments of a file hold.
+pub(crate) fn verify(path: &Path, mut report: VerifyReport) -> Result<VerifyReport> {
+    let snapshot = Store::open_read_only(path, OpenOptions::default())?.snapshot()?;
+    let Some(space) = Space::of(&snapshot)? else {
+        return Ok(report);
+    };
+    for part in 0..=space.spec.space {
+        let (segments, _) = snapshot.attached(SegmentKind::VECTORS, part)?;
+        for segment in segments {
+            let offset = segment.bytes.file_offset().0;
+            let checked = Segment::open(segment.bytes).and_then(|opened| opened.verify());
+            if let Err(error) = checked {
+                let what = format!("vector segment {}: {error}", segment.id);
+                let frames = (segment.first_frame, segment.end_frame);
+                report.push(Problem::new(offset, what, Some(frames)));
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// What vector searches of one handle and its snapshots share.
+pub(crate) struct Vectors {
+    path: PathBuf,
+    /// By token, the most recently used one last.
+    searchers: Mutex<Vec<Kept>>,
+}
+
+/// A searcher of the snapshot with a token, and the segments that it has open.
+type Kept = ([u8; 16], Arc<Searcher>, Vec<Opened>);
+
+/// A segment of the file that was opened. The bytes are kept so that their address stays theirs.
+#[derive(Clone)]
+struct Opened {
+    id: SegmentId,
+    bytes: SegmentBytes,
+    segment: Arc<Segment>,
+}
+
+impl Vectors {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            searchers: Mutex::default(),
+        }
+    }
+
+    /// A searcher of the vectors that a snapshot sees.
+    pub(crate) fn searcher(&self, snapshot: &Snapshot, space: &Space) -> Result<Arc<Searcher>> {
+        // A panic while the lock was held leaves whole entries behind.
+        let mut kept = self
+            .searchers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let token = snapshot.token();
+        if let Some(at) = kept.iter().position(|(known, ..)| *known == token) {
+            let entry = kept.remove(at);
+            let searcher = Arc::clone(&entry.1);
+            kept.push(entry);
+            return Ok(searcher);
+        }
+        let spec = space.spec;
+        let (stored, pending) = snapshot.attached(SegmentKind::VECTORS, spec.space)?;
+        let mut opened = Vec::new();
+        let mut views = Vec::new();
+        let cutoff = snapshot.end_frame();
+        for stored in stored.into_iter().filter(|segment| !segment.history) {
+            let known = kept
+                .iter()
+                .flat_map(|(.., opened)| opened)
+                .find(|known| known.is(&stored));
+            let segment = match known {
+                Some(known) => Arc::clone(&known.segment),
+                None => Arc::new(
+                    Segment::open(stored.bytes.clone())
+                        .map_err(|error| self.unusable(Some(stored.id), error))?,
+                ),
+            };
+            let dead = snapshot.dead_in(stored.first_frame..stored.end_frame, stored.split_at)?;
+            let view = View::new(Arc::clone(&segment), cutoff, &dead);
+            views.push(view.map_err(|error| self.unusable(Some(stored.id), error))?);
+            opened.push(Opened {
+                id: stored.id,
+                bytes: stored.bytes,
+                segment,
+            });
+        }
+        if let Some(segment) = self.in_memory(&pending)? {
+            let frames = segment.first_frame()..segment.last_frame().next();
+            let dead = snapshot.dead_in(frames, CommitId(0))?;
+            let view = View::new(segment, cutoff, &dead);
+            views.push(view.map_err(|error| self.unusable(None, error))?);
+        }
+        let searcher = Searcher::new(spec, views).map_err(|error| self.unusable(None, error))?;
+        let searcher = Arc::new(searcher);
+        if kept.len() == KEPT_SEARCHERS {
+            kept.remove(0);
+        }
+        kept.push((token, Arc::clone(&searcher), opened));
+        Ok(searcher)
+    }
+
+    /// The vectors that are in no segment of the file yet, as a segment.
+    fn in_memory(&self, pending: &[Attachment]) -> Result<Option<Arc<Segment>>> {
+        let source = AttachmentSource {
+            segments: &[],
+            attachments: pending,
+            wanted: &|_| true,
+            effort: mv2_format::index::Effort::Quick,
+            cancelled: &|| false,
+        };
+        let built = VectorIndex
+            .build(&source)
+            .map_err(|error| self.unusable(None, error))?;
+        let Some((bytes, _)) = built else {
+            return Ok(None);
+        };
+        let segment = Segment::open(SegmentBytes::from_vec(bytes));
+        Ok(Some(Arc::new(
+            segment.map_err(|error| self.unusable(None, error))?,
+        )))
+    }
+
+    pub(crate) fn unusable(&self, segment: Option<SegmentId>, error: impl Into<BoxError>) -> Error {
+        Error::Index {
+            path: self.path.clone(),
+            index: "vectors",
+            segment,
+            source: error.into(),
+        }
+    }
+}
+
+impl Opened {
+    /// Whether these are the very bytes of a segment, not only as many at the same place.
+    fn is(&self, segment: &mv2_store::Segment) -> bool {
+        let address = |bytes: &SegmentBytes| bytes.get(0..0).map(<[u8]>::as_ptr).ok();
+        self.id == segment.id
+            && self.bytes.len() == segment.bytes.len()
+            && address(&self.bytes) == address(&segment.bytes)
+    }
+}
+
+impl fmt::Debug for Vectors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vectors").finish_non_exhaustive()
+    }
+}

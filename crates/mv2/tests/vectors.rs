@@ -1,0 +1,290 @@
+//! Vectors as a user meets them: brought along, found by, kept through checkpoints, deletions and other builds.
+#![cfg(feature = "vec")]
+
+use std::sync::Arc;
+
+use mv2::embed::{EmbedSpec, Embedder, Pooling, Precision, Role};
+use mv2::{Memvid, Mode, OpenOptions, PutOptions, SearchRequest};
+use tempfile::TempDir;
+
+/// Knows four words and which of them mean the same.
+struct Toy {
+    spec: EmbedSpec,
+    fails: bool,
+}
+
+impl Toy {
+    fn new(revision: &str) -> Arc<Self> {
+        Arc::new(Self {
+            spec: EmbedSpec {
+                name: "toy".to_owned(),
+                revision: revision.to_owned(),
+                dims: 4,
+                max_tokens: 100,
+                weights: [0; 32],
+                pooling: Pooling::Mean,
+                query_prefix: String::new(),
+                passage_prefix: String::new(),
+                normalized: true,
+                precision: Precision::Float,
+            },
+            fails: false,
+        })
+    }
+
+    fn failing() -> Arc<Self> {
+        let mut toy = Arc::into_inner(Self::new("1")).unwrap();
+        toy.fails = true;
+        Arc::new(toy)
+    }
+}
+
+impl Embedder for Toy {
+    fn spec(&self) -> &EmbedSpec {
+        &self.spec
+    }
+
+    fn embed(&self, texts: &[&str], _: Role, out: &mut Vec<f32>) -> mv2::embed::Result<()> {
+        if self.fails {
+            return Err(mv2::embed::Error::Failed {
+                model: "toy".to_owned(),
+                source: "out of order".into(),
+            });
+        }
+        for text in texts {
+            let text = text.to_lowercase();
+            let axes = [["car", "automobile"], ["ship", "vessel"], ["cat", "feline"]];
+            out.extend(axes.map(|words| f32::from(words.iter().any(|w| text.contains(w)))));
+            out.push(0.01);
+        }
+        Ok(())
+    }
+
+    fn coverage(&self, text: &str) -> f32 {
+        mv2::embed::coverage::latin(text)
+    }
+
+    fn token_count(&self, text: &str) -> usize {
+        text.split_whitespace().count()
+    }
+}
+
+fn toy() -> OpenOptions {
+    OpenOptions::new().embedder(Toy::new("1"))
+}
+
+fn memory(dir: &TempDir, options: &OpenOptions, texts: &[&str]) -> Memvid {
+    let mut mem = options.create(dir.path().join("m.mv2")).unwrap();
+    for text in texts {
+        mem.put_bytes(text.as_bytes()).unwrap();
+    }
+    mem.commit().unwrap();
+    mem
+}
+
+fn found(mem: &Memvid, request: SearchRequest) -> (Mode, Vec<u64>) {
+    let response = mem.search(request).unwrap();
+    let hits = response.hits.iter().map(|hit| hit.frame_id.get());
+    (response.mode, hits.collect())
+}
+
+const TEXTS: [&str; 4] = [
+    "The automobile was parked in the yard.",
+    "A vessel came into the harbour at noon.",
+    "The feline slept on the sofa all day.",
+    "東京で車を見ました。",
+];
+
+#[test]
+fn a_text_is_found_by_what_it_means() {
+    let dir = TempDir::new().unwrap();
+    let mem = memory(&dir, &toy(), &TEXTS);
+    assert_eq!(found(&mem, "car".into()), (Mode::Hybrid, vec![0, 1, 2]));
+    let lex = SearchRequest::builder("car").mode(Mode::Lex).build();
+    assert_eq!(found(&mem, lex), (Mode::Lex, vec![]));
+    let vec = SearchRequest::builder("ship")
+        .mode(Mode::Vec)
+        .top_k(1)
+        .build();
+    assert_eq!(found(&mem, vec), (Mode::Vec, vec![1]));
+    // Both sides are told.
+    let response = mem.search("the automobile").unwrap();
+    let hit = &response.hits[0];
+    assert_eq!(hit.frame_id.get(), 0);
+    assert_eq!((hit.lex.unwrap().rank, hit.vec.unwrap().rank), (1, 1));
+    assert!(hit.vec.unwrap().score > 0.9);
+}
+
+#[test]
+fn what_the_embedder_does_not_know_is_searched_by_words() {
+    let dir = TempDir::new().unwrap();
+    let mem = memory(&dir, &toy(), &TEXTS);
+    assert_eq!(found(&mem, "東京".into()), (Mode::Lex, vec![3]));
+    // As are queries with operators.
+    assert_eq!(found(&mem, "+vessel -cat".into()), (Mode::Lex, vec![1]));
+    let vec = SearchRequest::builder("東京").mode(Mode::Vec).build();
+    let response = mem.search(vec).unwrap();
+    assert!(response.hits.is_empty() && response.warning.is_some());
+}
+
+#[test]
+fn vectors_outlive_checkpoints_vacuum_and_seal_with_the_same_scores() {
+    let dir = TempDir::new().unwrap();
+    let mut mem = memory(&dir, &toy(), &TEXTS);
+    let ask = || SearchRequest::builder("car and cat").build();
+    let before = mem.search(ask()).unwrap();
+    let scores = |response: &mv2::SearchResponse| -> Vec<_> {
+        let hits = response.hits.iter();
+        hits.map(|hit| {
+            (
+                hit.frame_id,
+                hit.score.to_bits(),
+                hit.vec.map(|v| v.score.to_bits()),
+            )
+        })
+        .collect()
+    };
+    mem.checkpoint().unwrap();
+    assert_eq!(scores(&mem.search(ask()).unwrap()), scores(&before));
+    mem.vacuum().unwrap();
+    assert_eq!(scores(&mem.search(ask()).unwrap()), scores(&before));
+    mem.seal().unwrap();
+    assert_eq!(scores(&mem.search(ask()).unwrap()), scores(&before));
+    drop(mem);
+    let mem = toy().open_read_only(dir.path().join("m.mv2")).unwrap();
+    assert_eq!(scores(&mem.search(ask()).unwrap()), scores(&before));
+    assert!(Memvid::verify(mem.path(), true).unwrap().ok);
+}
+
+#[test]
+fn what_is_deleted_or_superseded_is_not_found_any_more() {
+    let dir = TempDir::new().unwrap();
+    let mut mem = memory(&dir, &toy(), &TEXTS);
+    let vec = |query: &str| SearchRequest::builder(query).mode(Mode::Vec).build();
+    mem.checkpoint().unwrap();
+    let pinned = mem.snapshot().unwrap();
+    mem.delete_frame(0u64).unwrap();
+    let new = mem.update_frame(
+        2u64,
+        Some(b"A car, after all.".to_vec()),
+        PutOptions::default(),
+    );
+    assert_eq!(new.unwrap().vectors, 1);
+    mem.commit().unwrap();
+    for _ in 0..2 {
+        assert_eq!(found(&mem, vec("car")).1, [4, 1]);
+        mem.checkpoint().unwrap();
+    }
+    let old = pinned.search(vec("car")).unwrap();
+    assert_eq!(old.hits[0].frame_id.get(), 0);
+}
+
+#[test]
+fn filters_and_likeness() {
+    let dir = TempDir::new().unwrap();
+    let mut mem = memory(&dir, &toy(), &TEXTS);
+    let options = PutOptions::builder().tag("kind", "toy").build();
+    mem.put_bytes_with_options(b"a toy car", options).unwrap();
+    mem.commit().unwrap();
+    let request = SearchRequest::builder("automobile").mode(Mode::Vec);
+    assert_eq!(found(&mem, request.tag("kind", "toy").build()).1, [4]);
+    let like = SearchRequest::builder("").like(0u64).top_k(1).build();
+    assert_eq!(found(&mem, like), (Mode::Vec, vec![4]));
+    let like = SearchRequest::builder("").like(3u64).build();
+    assert_eq!(found(&mem, like), (Mode::Vec, vec![]));
+}
+
+#[test]
+fn another_embedder_is_refused_until_the_memory_is_embedded_anew() {
+    let dir = TempDir::new().unwrap();
+    drop(memory(&dir, &toy(), &TEXTS));
+    let path = dir.path().join("m.mv2");
+    let other = OpenOptions::new().embedder(Toy::new("2"));
+    let mut mem = other.open(&path).unwrap();
+    assert_eq!(mem.put_bytes(b"x").unwrap_err().kind(), "embedder_mismatch");
+    mem.rollback();
+    // Words go on to be searched, and it is said.
+    let response = mem.search("vessel").unwrap();
+    assert_eq!((response.mode, response.hits.len()), (Mode::Lex, 1));
+    assert!(response.warning.unwrap().contains("toy"));
+    let vec = || {
+        SearchRequest::builder("car")
+            .mode(Mode::Vec)
+            .top_k(1)
+            .build()
+    };
+    assert_eq!(mem.search(vec()).unwrap_err().kind(), "embedder_mismatch");
+    let before = toy().open_read_only(&path).unwrap().snapshot().unwrap();
+
+    assert_eq!(mem.reembed(&mut |_, _| ()).unwrap(), 3);
+    mem.commit_with("another model").unwrap();
+    assert_eq!(found(&mem, vec()).1, [0]);
+    assert_eq!(
+        mem.reembed(&mut |_, _| ()).unwrap(),
+        0,
+        "nothing is missing"
+    );
+    mem.rollback();
+    // The past has what it had.
+    assert_eq!(before.search(vec()).unwrap().hits[0].frame_id.get(), 0);
+}
+
+#[test]
+fn a_failing_embedder_loses_no_document() {
+    let dir = TempDir::new().unwrap();
+    let failing = OpenOptions::new().embedder(Toy::failing());
+    let mut mem = failing.create(dir.path().join("m.mv2")).unwrap();
+    assert_eq!(mem.put_bytes(b"an automobile").unwrap().vectors, 0);
+    mem.commit().unwrap();
+    drop(mem);
+    let mut mem = toy().open(dir.path().join("m.mv2")).unwrap();
+    assert_eq!(mem.frame_text_by_id(0u64).unwrap(), "an automobile");
+    assert_eq!(mem.reembed(&mut |_, _| ()).unwrap(), 1);
+    mem.commit().unwrap();
+    assert_eq!(found(&mem, "car".into()).1, [0]);
+}
+
+#[test]
+fn vectors_of_the_callers_need_no_embedder_and_are_checked() {
+    let dir = TempDir::new().unwrap();
+    let mut mem = memory(
+        &dir,
+        &OpenOptions::new().no_embedder(),
+        &["without a vector"],
+    );
+    let mut put = |vector: &[f32]| {
+        let outcome = mem.put_with_embedding(b"with one", PutOptions::default(), vector);
+        outcome.map(|outcome| outcome.frame_id.get())
+    };
+    for bad in [
+        &[0.0, 0.0][..],
+        &[f32::NAN, 1.0],
+        &[f32::INFINITY, 1.0],
+        &[],
+        &[1.0; 4_097],
+    ] {
+        assert_eq!(
+            put(bad).unwrap_err().kind(),
+            "invalid_vector",
+            "{} numbers",
+            bad.len()
+        );
+    }
+    assert_eq!(put(&[1.0, 0.0]).unwrap(), 1);
+    assert_eq!(put(&[0.0, 1.0]).unwrap(), 2);
+    assert_eq!(put(&[1.0, 0.0, 0.0]).unwrap_err().kind(), "invalid_vector");
+    mem.commit().unwrap();
+    let ask = |query: &str, vector: Vec<f32>| SearchRequest::builder(query).vector(vector);
+    let request = ask("", vec![0.1, 1.0]).mode(Mode::Vec).build();
+    assert_eq!(found(&mem, request).1, [2, 1]);
+    let request = ask("without", vec![0.1, 1.0]).build();
+    assert_eq!(found(&mem, request), (Mode::Hybrid, vec![0, 2, 1]));
+    let wrong = mem.search(ask("", vec![1.0; 3]).build()).unwrap_err();
+    assert_eq!(wrong.kind(), "invalid_vector");
+    // An embedder keeps out of it.
+    drop(mem);
+    let mut mem = toy().open(dir.path().join("m.mv2")).unwrap();
+    assert_eq!(mem.put_bytes(b"a car").unwrap().vectors, 0);
+    mem.commit().unwrap();
+    assert_eq!(found(&mem, "car".into()), (Mode::Lex, vec![3]));
+}
