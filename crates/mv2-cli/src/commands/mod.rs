@@ -33,8 +33,8 @@ use mv2::{
 use crate::cli::{Cli, Command, DocumentArgs, FilterArgs, Global, TimeArgs};
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
-use crate::output::Output;
 use crate::output::progress::Spinner;
+use crate::output::{Output, human, json};
 
 pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
     let global = &cli.global;
@@ -84,6 +84,28 @@ fn whole_file<T>(
     interrupt::rewriting();
     let _spinner = Spinner::new(output.draws_progress(), doing);
     run()
+}
+
+/// Says what a rewrite made of the file at a path: as JSON, or in a line about it.
+fn say_rewritten(
+    path: &Path,
+    bytes_before: u64,
+    bytes_after: u64,
+    output: &mut Output,
+    line: impl FnOnce(&str) -> mv2::Result<String>,
+) -> anyhow::Result<Exit> {
+    let path = path.display().to_string();
+    if output.is_json() {
+        output.json(&json::Rewritten {
+            v: json::VERSION,
+            path: &path,
+            bytes_before,
+            bytes_after,
+        })?;
+    } else {
+        output.line(line(&human::clean_line(&path))?)?;
+    }
+    Ok(Exit::Done)
 }
 
 /// How a document is named on the command line.

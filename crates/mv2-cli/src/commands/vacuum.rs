@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crate::cli::{Global, VacuumArgs};
 use crate::exit::Exit;
-use crate::output::{Output, human, json};
+use crate::output::{Output, human};
 
-use super::{open_options, whole_file};
+use super::{open_options, say_rewritten, whole_file};
 
 pub(super) fn run(args: &VacuumArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
     let (path, before, after) = match &args.to {
@@ -17,27 +17,16 @@ pub(super) fn run(args: &VacuumArgs, global: &Global, output: &mut Output) -> an
             (&*args.file, file.bytes_before, file.bytes_after)
         }
     };
-    let path = path.display().to_string();
-    if output.is_json() {
-        output.json(&json::Rewritten {
-            v: json::VERSION,
-            path: &path,
-            bytes_before: before,
-            bytes_after: after,
-        })?;
-        return Ok(Exit::Done);
-    }
-    let file = args.file.display().to_string();
-    let place = match args.to {
-        Some(_) => format!(" into {}", human::clean_line(&path)),
-        None => String::new(),
-    };
-    output.line(format_args!(
-        "vacuumed {}{place}: {}",
-        human::clean_line(&file),
-        human::change(before, after)
-    ))?;
-    Ok(Exit::Done)
+    say_rewritten(path, before, after, output, |path| {
+        let change = human::change(before, after);
+        Ok(match args.to {
+            Some(_) => {
+                let file = human::clean_line(&args.file.display().to_string());
+                format!("vacuumed {file} into {path}: {change}")
+            }
+            None => format!("vacuumed {path}: {change}"),
+        })
+    })
 }
 
 fn vacuum_to<'a>(
