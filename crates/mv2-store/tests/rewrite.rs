@@ -2,13 +2,18 @@
 
 mod common;
 
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{note, options, puts};
-use mv2_format::{CommitId, FrameId, FrameMeta, SegmentKind};
+use mv2_format::{ByteOwner, CommitId, FrameId, FrameMeta, SegmentKind};
+use mv2_store::storage::{FileIdentity, Fill};
 use mv2_store::{
-    CheckpointPolicy, Commit, CommitOptions, CreateOptions, Error, OpenOptions, Store,
+    CheckpointPolicy, Commit, CommitOptions, CreateOptions, Error, FileVolume, OpenOptions,
+    Storage, Store, Volume,
 };
 
 /// A policy that leaves dead bytes behind quickly.
@@ -246,4 +251,138 @@ fn damage_is_not_carried_into_a_new_file() {
         bytes,
         "the file is as it was"
     );
+}
+
+/// The file system of the machine, with room for some writes into replacements.
+struct NearlyFull {
+    writes_left: AtomicU64,
+}
+
+struct Limited {
+    real: Arc<dyn Storage>,
+    volume: Arc<NearlyFull>,
+}
+
+/// Hands out the limit without owning the volume twice.
+#[derive(Clone)]
+struct NearlyFullVolume(Arc<NearlyFull>);
+
+impl Volume for NearlyFullVolume {
+    fn open(&self, path: &Path, writable: bool) -> io::Result<Arc<dyn Storage>> {
+        FileVolume.open(path, writable)
+    }
+
+    fn create(&self, path: &Path, fill: Fill<'_>) -> io::Result<Arc<dyn Storage>> {
+        FileVolume.create(path, &mut |real| fill(&self.limited(real)))
+    }
+
+    fn replace(&self, path: &Path, fill: Fill<'_>) -> io::Result<Arc<dyn Storage>> {
+        FileVolume.replace(path, &mut |real| fill(&self.limited(real)))
+    }
+
+    fn clean_up(&self, path: &Path) {
+        FileVolume.clean_up(path);
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
+        FileVolume.identity(path)
+    }
+}
+
+impl NearlyFullVolume {
+    fn limited(&self, real: &Arc<dyn Storage>) -> Arc<dyn Storage> {
+        Arc::new(Limited {
+            real: Arc::clone(real),
+            volume: Arc::clone(&self.0),
+        })
+    }
+}
+
+impl Storage for Limited {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.real.read_at(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let left = &self.volume.writes_left;
+        let room = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(1)
+        });
+        if room.is_err() {
+            // What fits of a write is written.
+            self.real.write_at(offset, &bytes[..bytes.len() / 2])?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.real.write_at(offset, bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.real.sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.real.len()
+    }
+
+    fn map(&self, offset: u64, len: usize) -> io::Result<Arc<dyn ByteOwner>> {
+        self.real.map(offset, len)
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        self.real.try_lock()
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.real.unlock()
+    }
+
+    fn identity(&self) -> io::Result<FileIdentity> {
+        self.real.identity()
+    }
+}
+
+/// At whichever write of it the disk is full, a rewrite leaves the file, no other one, and a handle that goes on.
+#[test]
+fn a_full_disk_stops_a_rewrite_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, store) = memory(folder.path());
+    let before = seen(&store);
+    drop(store);
+    let bytes = std::fs::read(&path).unwrap();
+    let copy = folder.path().join("copy.mv2");
+    type Rewrite<'a> = &'a dyn Fn(&mut Store) -> mv2_store::Result<()>;
+    let rewrites: [Rewrite<'_>; 3] = [
+        &|store| store.backup(&copy),
+        &|store| store.vacuum_to(&copy),
+        // The last one succeeds in the end, so it comes last.
+        &|store| store.vacuum().map(drop),
+    ];
+    for rewrite in rewrites {
+        let mut full = 0;
+        loop {
+            let volume = NearlyFullVolume(Arc::new(NearlyFull {
+                writes_left: AtomicU64::new(full),
+            }));
+            let mut store = Store::open_on(Arc::new(volume), &path, busy(), true).unwrap();
+            match rewrite(&mut store) {
+                Ok(()) => break,
+                Err(Error::Io { source, .. }) => {
+                    assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+            assert_eq!(seen(&store), before);
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+            let names = std::fs::read_dir(folder.path()).unwrap().count();
+            assert_eq!(names, 1, "full at write {full}");
+            full += 1;
+        }
+        assert!(full > 3, "{full}");
+        if copy.exists() {
+            assert_eq!(seen(&Store::open(&copy, busy()).unwrap()), before);
+            std::fs::remove_file(&copy).unwrap();
+        }
+    }
+    assert_eq!(seen(&Store::open(&path, busy()).unwrap()), before);
+    sound(&path);
 }
