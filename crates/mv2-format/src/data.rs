@@ -361,6 +361,11 @@ impl Row {
             None => self.meta.payload_len,
         }
     }
+
+    /// Where the next frame begins. The sum was checked when the row was decoded.
+    fn end(&self) -> u64 {
+        self.start + self.carried_len() + self.metadata_len + self.search_text_len
+    }
 }
 
 /// A text of a frame that is a column of its own.
@@ -591,20 +596,29 @@ impl DataSegment {
         let first = FrameId(reader.u64()?);
         let (count, stream_len) = (reader.u64()?, reader.u64()?);
         let mut sections = Vec::with_capacity(SECTIONS);
+        let mut at = 0;
         for _ in 0..SECTIONS {
             let (offset, len) = (reader.u64()?, reader.u64()?);
             let range = offset
                 .checked_add(len)
-                .filter(|end| *end <= bytes.len() as u64)
+                .filter(|end| offset == at && *end <= foot as u64)
                 .map(|end| offset as usize..end as usize)
                 .ok_or_else(|| {
                     Error::invalid(
                         "section of a data segment",
-                        format!("one inside of {} bytes", bytes.len()),
+                        format!("one from {at} on, before the foot at {foot}"),
                         format!("{len} bytes at {offset}"),
                     )
                 })?;
+            at = range.end as u64;
             sections.push(bytes.slice(range)?);
+        }
+        if at != foot as u64 {
+            return Err(Error::invalid(
+                "sections of a data segment",
+                format!("an end at the foot, {foot}"),
+                at,
+            ));
         }
         reader.reserved(reader.left())?;
         let sections: [SegmentBytes; SECTIONS] = sections
@@ -931,31 +945,72 @@ impl DataSegment {
 
 /// Verify
 impl DataSegment {
-    /// Reads every frame and compares content hashes, limits and the uri table.
+    /// Reads every frame and compares content hashes, limits, the places in the stream, both tables and both directories.
     ///
-    /// Returns what is wrong, with the frame if it is one.
+    /// Returns what is wrong, with the frame if it is one. What a frame shares with others is not looked at.
     pub fn verify(&self) -> Vec<(Option<FrameId>, Error)> {
         let mut problems = Vec::new();
-        let mut uris = 0;
+        for check in [
+            self.verify_blocks(),
+            self.verify_keys(Section::Uris),
+            self.verify_keys(Section::Contents),
+        ] {
+            problems.extend(check.err().map(|error| (None, error)));
+        }
+        let mut seen = Seen {
+            end: Some(0),
+            ..Seen::default()
+        };
         let mut cursor = self.cursor();
         for id in (self.first.0..self.end_frame().0).map(FrameId) {
-            match self.verify_frame(&mut cursor, id) {
-                Ok(has_uri) => uris += usize::from(has_uri),
-                Err(error) => problems.push((Some(id), error)),
+            if let Err(error) = self.verify_frame(&mut cursor, id, &mut seen) {
+                problems.push((Some(id), error));
             }
         }
-        let listed = self.section(Section::Uris).len() / KEY_ENTRY_BYTES;
-        if problems.is_empty() && listed != uris {
-            problems.push((
-                None,
-                Error::invalid("uri table", format!("{uris} entries"), listed),
-            ));
+        if !problems.is_empty() {
+            // What follows compares with all frames, and some could not be read.
+            return problems;
+        }
+        for (what, section, expected) in [
+            ("uri table", Section::Uris, seen.uris),
+            ("content table", Section::Contents, seen.contents),
+        ] {
+            let listed = self.section(section).len() / KEY_ENTRY_BYTES;
+            if listed != expected {
+                let expected = format!("{expected} entries");
+                problems.push((None, Error::invalid(what, expected, listed)));
+            }
+        }
+        if seen.end != Some(self.stream_len) {
+            let found = seen.end.unwrap_or_default();
+            let expected = format!("{found} bytes, as the frames have");
+            let error = Error::invalid("stream of a data segment", expected, self.stream_len);
+            problems.push((None, error));
         }
         problems
     }
 
-    fn verify_frame(&self, cursor: &mut Cursor<'_>, id: FrameId) -> Result<bool> {
-        let frame = cursor.frame(id)?;
+    fn verify_frame(&self, cursor: &mut Cursor<'_>, id: FrameId, seen: &mut Seen) -> Result<()> {
+        let row = cursor.row(id)?;
+        // After a frame that could not be read, the next one's place is believed.
+        if let Some(end) = seen.end.replace(row.end())
+            && end != row.start
+        {
+            return Err(Error::invalid(
+                "place of a frame in the stream",
+                end.to_string(),
+                row.start,
+            ));
+        }
+        if row.meta.commit < seen.commit {
+            return Err(Error::invalid(
+                "commit of a frame",
+                format!("{} or a later one", seen.commit),
+                row.meta.commit,
+            ));
+        }
+        seen.commit = row.meta.commit;
+        let frame = cursor.frame(id).inspect_err(|_| seen.end = None)?;
         frame.meta.check_limits()?;
         let carried = frame.meta.payload_frame.is_none();
         if carried && crate::frame::content_hash(&frame.payload) != frame.meta.content_hash {
@@ -968,13 +1023,85 @@ impl DataSegment {
         if frame.meta.is_text && std::str::from_utf8(&frame.payload).is_err() {
             return Err(Error::invalid("text of a frame", "UTF-8", "other bytes"));
         }
-        if let Some(uri) = &frame.meta.uri
-            && !self.find_uri(uri).any(|found| found == Ok(id))
-        {
-            return Err(Error::invalid("uri table", "an entry for each uri", uri));
+        let position = (id.0 - self.first.0) as u32;
+        if let Some(uri) = &frame.meta.uri {
+            seen.uris += 1;
+            if !self.is_listed(Section::Uris, uri_key(uri), position)? {
+                return Err(Error::invalid("uri table", "an entry for each uri", uri));
+            }
         }
-        Ok(frame.meta.uri.is_some())
+        if carried && frame.meta.payload_len > 0 {
+            seen.contents += 1;
+            let key = content_key(&frame.meta.content_hash);
+            if !self.is_listed(Section::Contents, key, position)? {
+                return Err(Error::invalid(
+                    "content table",
+                    "an entry for each payload",
+                    format!("none for frame {id}"),
+                ));
+            }
+        }
+        Ok(())
     }
+
+    /// Whether a table has an entry.
+    fn is_listed(&self, section: Section, key: u32, position: u32) -> Result<bool> {
+        let table = self.section(section);
+        for index in equal_range(table, key)? {
+            if key_entry(table, index)?.1 == position {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A table's entries ascend and belong to frames of the segment.
+    fn verify_keys(&self, section: Section) -> Result<()> {
+        let table = self.section(section);
+        let mut last = None;
+        for index in 0..table.len() / KEY_ENTRY_BYTES {
+            let entry = key_entry(table, index)?;
+            if last.is_some_and(|last| last >= entry) || u64::from(entry.1) >= self.count {
+                return Err(Error::invalid(
+                    "key table",
+                    format!("ascending entries of {} frames", self.count),
+                    format!("key {:#010x}, position {}", entry.0, entry.1),
+                ));
+            }
+            last = Some(entry);
+        }
+        Ok(())
+    }
+
+    /// The blocks of the stream begin at 0 and ascend. That they have bytes is seen when they are read.
+    fn verify_blocks(&self) -> Result<()> {
+        let mut last = None;
+        for index in 0..self.section(Section::BlockDirectory).len() / BLOCK_ENTRY_BYTES {
+            let start = self.block_entry(index)?.0;
+            if last.map_or(start != 0, |last| start <= last) {
+                return Err(Error::invalid(
+                    "block directory",
+                    "ascending positions from 0 on",
+                    start,
+                ));
+            }
+            last = Some(start);
+        }
+        Ok(())
+    }
+}
+
+/// What a check of all frames has met so far.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Frames with a uri.
+    uris: usize,
+    /// Frames that carry a payload of at least one byte.
+    contents: usize,
+    /// Where the next frame begins in the stream, if that is known.
+    end: Option<u64>,
+    /// The commit of the frame before.
+    commit: CommitId,
 }
 
 /// The entries of a table that have a key.
@@ -1185,6 +1312,68 @@ mod tests {
         assert_eq!(found, [Ok(FrameId(7))]);
         assert_eq!(segment.find_content(&[1; 16], 4).count(), 0);
         assert_eq!(segment.verify(), vec![]);
+    }
+
+    /// A segment of three frames, two of them with a uri, changed by `damage`; what its check says.
+    fn damaged(damage: impl FnOnce(&mut DataBuilder)) -> Vec<String> {
+        let none = [const { None }; 6];
+        let mut builder = DataBuilder::new(FrameId(0), Density::Light, Vec::new()).unwrap();
+        for id in 0..200 {
+            let mut frame = frame(id, format!("payload {id}").into_bytes(), none.clone());
+            frame.meta.uri = (id < 2).then(|| format!("uri {id}"));
+            builder.add(&frame).unwrap();
+        }
+        damage(&mut builder);
+        let problems = open(builder.finish().unwrap()).verify();
+        let texts = problems.iter().map(|(id, error)| format!("{id:?} {error}"));
+        texts.collect()
+    }
+
+    #[test]
+    fn each_table_and_directory_is_compared_with_the_frames() {
+        assert_eq!(damaged(|_| {}), Vec::<String>::new());
+        type Damage = fn(&mut DataBuilder);
+        let damages: [(&str, Damage); 9] = [
+            ("uri table", |builder| builder.uris[1].0 ^= 1),
+            ("uri table", |builder| builder.uris.push((7, 3))),
+            ("content table", |builder| builder.contents[5].0 ^= 1),
+            ("content table", |builder| {
+                builder.contents.pop();
+            }),
+            ("content table", |builder| builder.contents.push((7, 3))),
+            ("key table", |builder| builder.contents.push((7, 200))),
+            ("key table", |builder| {
+                let twice = builder.contents[0];
+                builder.contents.push(twice);
+            }),
+            ("place of a frame", |builder| builder.rows_start += 1),
+            ("stream of a data segment", |builder| {
+                builder.push_stream(b"nobody's").unwrap();
+            }),
+        ];
+        for (index, (what, damage)) in damages.into_iter().enumerate() {
+            let found = damaged(damage);
+            assert!(
+                found.first().is_some_and(|text| text.contains(what)),
+                "{index}: {what} is not in {found:?}"
+            );
+        }
+        let fallen = damaged(|builder| builder.rows[0].commit = CommitId(0));
+        assert!(fallen[0].contains("commit of a frame"), "{fallen:?}");
+    }
+
+    #[test]
+    fn sections_with_a_gap_or_in_another_order_are_refused() {
+        let body = build(&[frame(0, b"payload".to_vec(), [const { None }; 6])]);
+        let sections = body.len() - FOOT_BYTES + 32;
+        for (section, by) in [(0, 1u8), (1, 1), (3, 8), (6, 1)] {
+            for field in [0, 8] {
+                let mut bad = body.clone();
+                bad[sections + section * 16 + field] ^= by;
+                let error = DataSegment::open(&SegmentBytes::from_vec(bad)).unwrap_err();
+                assert!(error.to_string().contains("section"), "{error}");
+            }
+        }
     }
 
     #[test]

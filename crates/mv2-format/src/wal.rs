@@ -289,7 +289,10 @@ pub fn decode_records(header: &BatchHeader, records: &[u8]) -> Result<Batch> {
             }
             RECORD_COMMIT => {
                 let mut reader = Reader::new(bytes, "commit record");
-                let (row, message_len, _) = commits::decode_row(&mut reader, header.commit)?;
+                let (row, message_len, offset) = commits::decode_row(&mut reader, header.commit)?;
+                if offset != 0 {
+                    return Err(Error::invalid("message_offset of a log batch", "0", offset));
+                }
                 batch.commit = row;
                 batch.commit.message = std::str::from_utf8(reader.bytes(message_len)?)
                     .map_err(|error| Error::invalid("commit message", "UTF-8", error))?
@@ -494,6 +497,13 @@ fn decode_frame(bytes: &[u8]) -> Result<Frame> {
     meta.check_limits()?;
     if has(flags, 7) {
         let carrier = FrameId(reader.u64()?);
+        if codec != Codec::Stored {
+            return Err(Error::invalid(
+                "codec of a frame whose payload another carries",
+                Codec::Stored.id().to_string(),
+                codec.id(),
+            ));
+        }
         if carrier >= id || stored_len != 0 || reader.left() != 0 {
             return Err(Error::invalid(
                 "frame that carries a payload",
@@ -653,6 +663,25 @@ mod tests {
         assert!(!refused(&|_| ()));
         assert!(refused(&|batch| batch.attachments[0].frame = FrameId(7)));
         assert!(refused(&|batch| batch.properties.swap(0, 1)));
+    }
+
+    #[test]
+    fn fields_that_must_be_zero_are_refused_otherwise() {
+        let mut batch = batch();
+        let shared = Arc::make_mut(&mut batch.frames[0]);
+        shared.meta.payload_frame = Some(FrameId(1));
+        let (header, bytes) = EncodedRecords::new(&batch).place(&place());
+        let records = &bytes[HEADER_BYTES..HEADER_BYTES + header.body_len as usize];
+        assert!(decode_records(&header, records).is_ok());
+        // The codec of the first frame, and the offset of the message, which is the last record's end.
+        let message_offset = records.len() - batch.commit.message.len() - 8;
+        for (at, what) in [(8 + 17, "codec"), (message_offset, "message_offset")] {
+            let mut bad = records.to_vec();
+            assert_eq!(bad[at], 0);
+            bad[at] = 1;
+            let error = decode_records(&header, &bad).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
     }
 
     #[test]

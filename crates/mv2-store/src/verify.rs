@@ -1,15 +1,17 @@
 //! Checking a file without trusting it.
 
+mod history;
+
 use std::path::Path;
 
 use mv2_format::checksum::hash32;
-use mv2_format::commits::{CommitRow, CommitSegment};
+use mv2_format::commits::CommitSegment;
 use mv2_format::data::DataSegment;
 use mv2_format::root::RootKind;
 use mv2_format::segment::PAGE_BYTES;
 use mv2_format::toc::SegmentEntry;
 use mv2_format::tombstones::TombstoneSegment;
-use mv2_format::{CommitId, FrameId, SegmentBytes, SegmentKind, attachments, properties};
+use mv2_format::{FrameId, SegmentBytes, SegmentKind, attachments, properties};
 
 use crate::error::{Error, Result};
 use crate::recovery::{self, RootPage};
@@ -26,6 +28,7 @@ pub(crate) fn verify(volume: &dyn Volume, path: &Path, deep: bool) -> Result<Ver
         state: &state,
     };
     check.roots()?;
+    check.extents();
     check.log()?;
     for entry in &state.checkpoint.toc.segments {
         check.segment(entry);
@@ -94,17 +97,54 @@ impl Check<'_> {
             self.problem(offset, what, Some(frames));
         }
         for frame in &self.state.tail.frames {
-            if mv2_format::frame::content_hash(&frame.payload) != frame.meta.content_hash {
-                let id = frame.meta.id;
-                let offset = self.state.file.header.wal_offset.0;
-                self.problem(
-                    offset,
-                    format!("content hash of frame {id} is not that of its payload"),
-                    Some((id, id.next())),
-                );
-            }
+            let meta = &frame.meta;
+            let found = match mv2_format::frame::content_hash(&frame.payload) {
+                hash if hash != meta.content_hash => "content hash",
+                _ if frame.payload.len() as u64 != meta.payload_len => "length",
+                _ => continue,
+            };
+            let id = meta.id;
+            let offset = self.state.file.header.wal_offset.0;
+            let what = format!("{found} of frame {id} is not that of its payload");
+            self.problem(offset, what, Some((id, id.next())));
         }
         Ok(())
+    }
+
+    /// Segments have ids of their own, and extents that do not overlap each other, the log or the TOC.
+    fn extents(&mut self) {
+        let state = self.state;
+        let mut segments: Vec<_> = state.checkpoint.toc.segments.iter().collect();
+        segments.sort_by_key(|entry| entry.id);
+        for pair in segments.windows(2) {
+            if let [a, b] = pair
+                && a.id == b.id
+            {
+                let what = format!(
+                    "{} and {} segment have the same id {}",
+                    a.kind, b.kind, a.id
+                );
+                self.problem(b.offset.0, what, None);
+            }
+        }
+        segments.sort_by_key(|entry| entry.offset);
+        let log = &state.file.header;
+        let mut end = (log.wal_offset.0 + log.wal_len, "the log".to_owned());
+        for entry in segments {
+            let name = format!("{} segment {}", entry.kind, entry.id);
+            if entry.offset.0 < end.0 {
+                self.problem(entry.offset.0, format!("{name} overlaps {}", end.1), None);
+            }
+            end = end.max((entry.offset.0 + entry.extent_len(), name));
+        }
+        let toc = state.root.toc_offset.0;
+        if toc < end.0 {
+            self.problem(
+                toc,
+                format!("the table of contents overlaps {}", end.1),
+                None,
+            );
+        }
     }
 
     fn segment(&mut self, entry: &SegmentEntry) {
@@ -163,7 +203,6 @@ impl Check<'_> {
                     ));
                 }
                 if self.deep {
-                    self.carried(&segment);
                     for (frame, error) in segment.verify() {
                         let offset = error.offset().map_or(entry.offset.0, |offset| offset.0);
                         self.problem(offset, error, frame.map(|id| (id, id.next())));
@@ -175,28 +214,14 @@ impl Check<'_> {
             }
             SegmentKind::TOMBSTONES => {
                 let segment = TombstoneSegment::open(bytes).map_err(plain)?;
-                if segment.len() as u64 != entry.rows {
+                if segment.is_empty() || segment.len() as u64 != entry.rows {
                     let found = segment.len();
                     let error =
                         mv2_format::Error::invalid("tombstones", entry.rows.to_string(), found);
                     return Err((error, None));
                 }
                 if self.deep {
-                    let mut last = None;
-                    for index in 0..segment.len() {
-                        let row = segment.row(index).map_err(plain)?;
-                        if last.is_some_and(|last| last >= row)
-                            || row.frame >= self.state.next_frame()
-                        {
-                            let error = mv2_format::Error::invalid(
-                                "tombstones",
-                                "ascending rows of known frames",
-                                row.frame,
-                            );
-                            return Err((error, None));
-                        }
-                        last = Some(row);
-                    }
+                    history::tombstone_rows(&segment, entry).map_err(plain)?;
                 }
             }
             SegmentKind::PROPERTIES | SegmentKind::ATTACHMENTS => {
@@ -217,71 +242,5 @@ impl Check<'_> {
             _ => {}
         }
         Ok(())
-    }
-
-    /// Payloads that frames of a segment share with older frames, which may stand in other segments.
-    fn carried(&mut self, segment: &DataSegment) {
-        let mut cursor = segment.cursor();
-        for id in (segment.first_frame().0..segment.end_frame().0).map(FrameId) {
-            // What is wrong with the frame itself is found by the segment's own check.
-            let Ok(meta) = cursor.meta(id) else { continue };
-            if meta.payload_frame.is_none() {
-                continue;
-            }
-            let mut hasher = blake3::Hasher::new();
-            let read = self.state.read_payload(id, &mut |piece| {
-                hasher.update(piece);
-            });
-            let problem = match read {
-                Err(error) => Some(error.to_string()),
-                Ok(()) if hasher.finalize().as_bytes()[..16] != meta.content_hash => Some(format!(
-                    "content hash of frame {id} is not that of the payload it shares"
-                )),
-                Ok(()) => None,
-            };
-            if let Some(problem) = problem {
-                self.problem(0, problem, Some((id, id.next())));
-            }
-        }
-    }
-
-    /// The commit log as a whole: times and watermarks rise, and deaths are as many as it says.
-    fn history(&mut self) {
-        let state = self.state;
-        let mut before = CommitRow::default();
-        before.time.0 = i64::MIN;
-        for id in 1..=state.last_commit().0 {
-            match state.commit(CommitId(id)) {
-                Ok(row) => {
-                    if row.time <= before.time || row.watermark < before.watermark {
-                        self.problem(
-                            0,
-                            format!(
-                                "commit {id} does not follow the one before it in time and frames"
-                            ),
-                            None,
-                        );
-                    }
-                    before = row;
-                }
-                Err(error) => self.problem(0, format!("commit {id}: {error}"), None),
-            }
-        }
-        match state.tombstones(FrameId(0)..state.next_frame(), CommitId(0)) {
-            Ok(rows) => {
-                let expected = state.checkpoint.toc.dead_frames + state.tail.dead.len() as u64;
-                if rows.len() as u64 != expected {
-                    self.problem(
-                        0,
-                        format!(
-                            "{} tombstones, the table of contents counts {expected}",
-                            rows.len()
-                        ),
-                        None,
-                    );
-                }
-            }
-            Err(error) => self.problem(0, error, None),
-        }
     }
 }

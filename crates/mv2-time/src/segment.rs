@@ -185,6 +185,19 @@ fn bisect(mut low: u64, mut high: u64, holds: impl Fn(u64) -> Result<bool>) -> R
 
 /// Verify
 impl Segment {
+    /// Calls `each` with every row, by time and frame.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for damage.
+    pub fn for_each_row(&self, mut each: impl FnMut(Row)) -> Result<()> {
+        let mut rows = Vec::new();
+        for block in 0..self.layout.blocks {
+            self.block(block, &self.entry(block)?, &mut rows)?;
+            rows.iter().copied().for_each(&mut each);
+        }
+        Ok(())
+    }
+
     /// Decodes everything and checks that directories and head say what the rows say.
     ///
     /// # Errors

@@ -27,13 +27,38 @@ pub(crate) fn verify(path: &Path, mut report: VerifyReport) -> Result<VerifyRepo
     for segment in snapshot.segments(SegmentKind::TIME)? {
         let offset = segment.bytes.file_offset().0;
         let (id, frames) = (segment.id, (segment.first_frame, segment.end_frame));
-        let checked = open(segment).and_then(|opened| Ok(opened.verify()?));
+        let checked = open(segment).and_then(|opened| {
+            opened.verify()?;
+            compare(&opened, &snapshot)
+        });
         if let Err(error) = checked {
             let what = format!("time segment {id}: {error}");
             report.push(Problem::new(offset, what, Some(frames)));
         }
     }
     Ok(report)
+}
+
+/// Whether a sound segment has the frames' own times. Frames that cannot be read are told of by the store's check.
+fn compare(segment: &Segment, snapshot: &Snapshot) -> Result<(), BoxError> {
+    let first = segment.first_frame();
+    let mut times = vec![None; usize::try_from(segment.rows())?];
+    segment.for_each_row(|row| {
+        let place = row.frame.get().checked_sub(first.get());
+        if let Some(time) = place.and_then(|place| times.get_mut(place as usize)) {
+            *time = Some(row.timestamp);
+        }
+    })?;
+    for meta in snapshot.metas(first..segment.end_frame()).flatten() {
+        let found = times[(meta.id.get() - first.get()) as usize];
+        if found != Some(meta.timestamp) {
+            let (id, time) = (meta.id, meta.timestamp);
+            return Err(
+                format!("it has {found:?} as the time of frame {id}, which is {time:?}").into(),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Opens a segment of the file and checks that it holds the frames that the file says it covers.
@@ -265,7 +290,67 @@ fn preview(text: &str, chars: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mv2_format::{Frame, IndexBuilder};
+    use mv2_store::{CommitOptions, CreateOptions, NewFrame};
+
     use super::*;
+
+    /// An index of times, one of them false.
+    struct WrongTimes;
+
+    struct WrongBuilder(Box<dyn IndexBuilder>);
+
+    impl IndexFactory for WrongTimes {
+        fn kind(&self) -> SegmentKind {
+            SegmentKind::TIME
+        }
+
+        fn builder(&self) -> Box<dyn IndexBuilder> {
+            Box::new(WrongBuilder(TimeIndex::new().builder()))
+        }
+    }
+
+    impl IndexBuilder for WrongBuilder {
+        fn add(&mut self, frame: &Frame) -> Result<(), BoxError> {
+            let mut frame = frame.clone();
+            if frame.meta.id == FrameId(2) {
+                frame.meta.timestamp.0 += 1;
+            }
+            self.0.add(&frame)
+        }
+
+        fn finish(self: Box<Self>) -> Result<Vec<u8>, BoxError> {
+            self.0.finish()
+        }
+    }
+
+    #[test]
+    fn the_check_compares_the_index_with_the_frames() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("memory.mv2");
+        let found = |index: Arc<dyn IndexFactory>| {
+            let options = OpenOptions {
+                indexes: vec![index],
+                ..OpenOptions::default()
+            };
+            let mut store = Store::create(&path, &CreateOptions::default(), options).unwrap();
+            for _ in 0..4 {
+                store.put(NewFrame::default()).unwrap();
+            }
+            store.commit(CommitOptions::default()).unwrap();
+            store.checkpoint().unwrap();
+            drop(store);
+            let report = Store::verify(&path, true).unwrap();
+            assert!(report.ok, "the store knows no times: {report:?}");
+            let report = verify(&path, report).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            report.problems
+        };
+        assert_eq!(found(Arc::new(TimeIndex::new())), []);
+        let problems = found(Arc::new(WrongTimes));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].what.contains("time of frame 2"), "{problems:?}");
+    }
 
     #[test]
     fn a_preview_is_the_start_on_one_line() {
