@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use mv2_format::FrameId;
 use mv2_format::checksum::{crc32, hash32};
 use mv2_store::{CommitOptions, Error, NewFrame, OpenOptions, Store};
@@ -94,10 +94,12 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
     let mut cases = headers(&empty);
     cases.extend(cuts(&empty, &segments)?);
     cases.extend(roots(&segments)?);
+    cases.push(roots_under_an_anchor(&segments));
     cases.extend(roots_under_a_log(&Base::read("tombstones")?));
     cases.extend(bodies(&segments)?);
     cases.extend(kinds(&segments)?);
     cases.extend(batches(&log)?);
+    cases.extend(rewrites(&Base::read("two-writers")?)?);
     Ok(cases)
 }
 
@@ -269,6 +271,18 @@ fn roots(segments: &Base) -> Result<Vec<Case>> {
     ])
 }
 
+/// Behind the newest checkpoint there is nothing but the anchor, which says that the checkpoint was durable.
+fn roots_under_an_anchor(segments: &Base) -> Case {
+    let root = segments.flip(segments.layout.root + 50);
+    let footer = segments.flip(segments.layout.footer + 50);
+    segments.case(
+        "root-and-footer-under-anchor-flipped",
+        "the log has the anchor of a checkpoint whose root page and footer are damaged; the older root page is sound",
+        [root, footer].concat(),
+        Expect::refused("corrupt"),
+    )
+}
+
 /// Behind the newest checkpoint there are commits in the log, so that an older root would lose some.
 fn roots_under_a_log(both: &Base) -> Vec<Case> {
     let root = both.flip(both.layout.root + 50);
@@ -368,6 +382,34 @@ fn batches(log: &Base) -> Result<Vec<Case>> {
             "the first batch is damaged, sound ones follow",
             log.flip(first.start + 140),
             Expect::opens(0, OK, false, "corrupt"),
+        ),
+    ])
+}
+
+/// The third batch was written again by the writer of the fourth, in the same sync.
+fn rewrites(log: &Base) -> Result<Vec<Case>> {
+    let [.., third, fourth] = &log.layout.batches[..] else {
+        bail!("{} has fewer than two batches", log.name);
+    };
+    let second = &log.layout.batches[1];
+    Ok(vec![
+        log.case(
+            "rewrite-torn",
+            "a batch is damaged and the only one behind it wrote it again in the same sync, which never returned",
+            log.flip(third.start + 140),
+            Expect::opens(2, OK, true, OK),
+        ),
+        log.case(
+            "rewrite-damaged",
+            "the batch before the one that was written again is damaged: two sound ones behind it are no torn tail",
+            log.flip(second.start + 140),
+            Expect::opens(1, OK, false, "corrupt"),
+        ),
+        log.case(
+            "rewrite-and-batch-torn",
+            "a batch that was written again is damaged, and so is the one behind it",
+            [log.flip(third.start + 140), log.flip(fourth.start + 140)].concat(),
+            Expect::opens(2, OK, true, OK),
         ),
     ])
 }

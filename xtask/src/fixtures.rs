@@ -106,6 +106,19 @@ const GOLDEN: &[Golden] = &[
         queries: &["\"lamp 77\"", "chapter keeper", "霧"],
     },
     Golden {
+        name: "two-writers",
+        script: two_writers,
+        queries: &["writer"],
+    },
+    Golden {
+        name: "dictionary",
+        script: |script| {
+            lamps(script)?;
+            script.checkpoint()
+        },
+        queries: &["title:37"],
+    },
+    Golden {
         name: "sealed",
         script: sealed,
         queries: &["title:37", "lamp out"],
@@ -596,8 +609,24 @@ fn dense(script: &mut Script) -> Result<()> {
     script.checkpoint()
 }
 
-/// A file without a log, with a dictionary, a frame that is dead and one whose carrier is dead.
-fn sealed(script: &mut Script) -> Result<()> {
+/// Three commits by one writer and one more by another, which wrote the third again.
+fn two_writers(script: &mut Script) -> Result<()> {
+    for number in 0..4 {
+        if number == 3 {
+            script.reopen(8)?;
+        }
+        script.put(text(
+            &format!("note/{number}"),
+            "A note",
+            &format!("Note {number} of a writer."),
+        ))?;
+        script.commit("")?;
+    }
+    Ok(())
+}
+
+/// So much text with so much in common that a dense segment gets a dictionary.
+fn lamps(script: &mut Script) -> Result<()> {
     // What all documents have in common and none has twice is what a dictionary is for.
     let lines: Vec<String> = noise(128 * 40).chunks(40).map(hex).collect();
     for (number, choices) in noise(100 * 140).chunks(140).enumerate() {
@@ -611,7 +640,12 @@ fn sealed(script: &mut Script) -> Result<()> {
             &lines.join("\n"),
         ))?;
     }
-    script.commit("many lamps")?;
+    script.commit("many lamps")
+}
+
+/// A file without a log, with a dictionary, a frame that is dead and one whose carrier is dead.
+fn sealed(script: &mut Script) -> Result<()> {
+    lamps(script)?;
     script.put(text("out", "Out", "A lamp is out."))?;
     script.commit("one is out")?;
     script.update(
