@@ -8,7 +8,7 @@
 //! each group gets its memory, as each user of an agent would, and a query searches that of its group.
 //! `--pooled` adds the figures with all groups in one memory.
 
-mod dataset;
+pub(crate) mod dataset;
 mod metrics;
 #[cfg(test)]
 mod tests;

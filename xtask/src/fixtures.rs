@@ -216,7 +216,7 @@ pub(crate) fn read_cases(list: &Path) -> Result<Vec<Case>> {
 pub(crate) fn options() -> OpenOptions {
     OpenOptions {
         indexes: vec![
-            Arc::new(mv2_lex::LexIndex),
+            Arc::new(mv2_lex::LexIndex::new()),
             Arc::new(mv2_time::TimeIndex::new()),
         ],
         ..OpenOptions::default()

@@ -16,6 +16,12 @@ mod demo;
 // How well the memory ranks, on sets given by path.
 mod eval;
 
+// How much memory the command needs, with text of such sets.
+mod memory;
+
+// How large a memory is for its text.
+mod size;
+
 // Writes the pages that are made from code, and checks that they still are what it says.
 mod codegen;
 
@@ -34,6 +40,7 @@ mod reader;
 mod ci;
 
 // Shared by the commands.
+mod corpus;
 mod damage;
 mod describe;
 mod layout;
@@ -51,6 +58,11 @@ Commands:
                          each also as .gz); --pooled adds conversations all in one memory, --parsed
                          reads queries with operators and not as words, --runs writes NAME.MODE.run
                          for other scorers. Build with --release
+  memory [--document MIB] [--import MIB] FOLDER...
+                         Measure the peak memory of the release binary for a huge document and for a
+                         large import, made of text from retrieval sets
+  size FOLDER...         Measure the size of a memory of 20,000 paragraphs of retrieval sets, packed in each
+                         way. Build with --release
   ci                     Everything that a change must pass
   codegen [--check]      Write docs/cli.md from the command's own definition of its flags; --check only
                          compares
@@ -77,6 +89,17 @@ fn main() -> ExitCode {
                 return ExitCode::from(2);
             }
         },
+        ["memory", rest @ ..] => match memory::Options::parse(rest) {
+            Some(options) => memory::run(&options),
+            None => {
+                eprint!("{USAGE}");
+                return ExitCode::from(2);
+            }
+        },
+        ["size", folders @ ..] if !folders.is_empty() => {
+            let folders: Vec<_> = folders.iter().map(std::path::PathBuf::from).collect();
+            size::run(&folders)
+        }
         ["ci"] => ci::run(),
         ["codegen"] => codegen::run(codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(codegen::Mode::Check),

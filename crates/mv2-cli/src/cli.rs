@@ -432,6 +432,11 @@ A sealed file has no log and no dead bytes. Reading and searching work as before
 pub(crate) struct SealArgs {
     /// The memory file
     pub(crate) file: PathBuf,
+    /// Leave out the positions of words
+    ///
+    /// The file gets smaller by about a fifth of its text. Answers stay the same; a search for a quoted phrase takes longer.
+    #[arg(long)]
+    pub(crate) small: bool,
 }
 
 #[derive(Args, Debug)]

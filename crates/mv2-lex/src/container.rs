@@ -19,6 +19,7 @@ pub(crate) const MAX_DOCS: u32 = 1 << 28;
 const HEADER_BYTES: usize = 80;
 const ENTRY_BYTES: usize = 24;
 const FLAG_DENSE: u32 = 1;
+const FLAG_NO_POSITIONS: u32 = 2;
 const ALIGN: usize = 8;
 
 /// A section's kind, in the order in which sections lie in the segment.
@@ -64,6 +65,8 @@ impl Section {
 pub(crate) struct Header {
     pub(crate) tantivy_format: u32,
     pub(crate) dense: bool,
+    /// Whether the words of the body have their positions.
+    pub(crate) positions: bool,
     pub(crate) first_frame: FrameId,
     pub(crate) last_frame: FrameId,
     pub(crate) max_doc: u32,
@@ -78,7 +81,13 @@ pub(crate) fn encode(header: &Header, sections: &[(Section, &[u8])]) -> Vec<u8> 
     out.extend_from_slice(&CONTAINER_VERSION.to_le_bytes());
     out.extend_from_slice(&ANALYSER_VERSION.to_le_bytes());
     out.extend_from_slice(&header.tantivy_format.to_le_bytes());
-    let flags = if header.dense { FLAG_DENSE } else { 0 };
+    let dense = if header.dense { FLAG_DENSE } else { 0 };
+    let positions = if header.positions {
+        0
+    } else {
+        FLAG_NO_POSITIONS
+    };
+    let flags = dense | positions;
     out.extend_from_slice(&flags.to_le_bytes());
     out.extend_from_slice(&header.first_frame.get().to_le_bytes());
     out.extend_from_slice(&header.last_frame.get().to_le_bytes());
@@ -141,12 +150,13 @@ pub(crate) fn decode(bytes: &SegmentBytes) -> Result<(Header, Vec<(Section, Segm
     let header = Header {
         tantivy_format,
         dense: flags & FLAG_DENSE != 0,
+        positions: flags & FLAG_NO_POSITIONS == 0,
         first_frame: FrameId(read_u64(head, 16)),
         last_frame: FrameId(read_u64(head, 24)),
         max_doc: read_u32(head, 32),
         tokens: [read_u64(head, 40), read_u64(head, 48), read_u64(head, 56)],
     };
-    if flags & !FLAG_DENSE != 0 || head[64..] != [0; 16] {
+    if flags & !(FLAG_DENSE | FLAG_NO_POSITIONS) != 0 || head[64..] != [0; 16] {
         return Err(Error::invalid(
             "header of a lexical segment",
             "zeros",

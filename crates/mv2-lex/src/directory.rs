@@ -51,7 +51,11 @@ impl SegmentDirectory {
     /// Name of the file that holds the postings.
     pub(crate) const POSTINGS: &'static str = "00000000000000000000000000000001.idx";
 
-    pub(crate) fn new(max_doc: u32, files: Vec<(&'static str, SegmentBytes)>) -> Result<Self> {
+    pub(crate) fn new(
+        max_doc: u32,
+        positions: bool,
+        files: Vec<(&'static str, SegmentBytes)>,
+    ) -> Result<Self> {
         let files = files
             .into_iter()
             .map(|(extension, bytes)| {
@@ -63,7 +67,7 @@ impl SegmentDirectory {
                 Ok((extension, file))
             })
             .collect::<Result<Vec<_>>>()?;
-        let schema = serde_json::to_string(schema())
+        let schema = serde_json::to_string(schema(positions))
             .map_err(|error| Error::invalid("schema", "JSON", error))?;
         let meta = format!(
             r#"{{"index_settings":{STORE_SETTINGS},"segments":[{{"segment_id":"{SEGMENT_UUID}","max_doc":{max_doc},"deletes":null}}],"schema":{schema},"opstamp":0}}"#

@@ -28,6 +28,8 @@ const MAX_CHECKED: usize = 1 << 20;
 /// Remembers which postings of a segment were checked.
 pub(crate) struct PostingsGuard {
     max_doc: u32,
+    /// Whether the body has positions.
+    positions: bool,
     /// The postings of each field, in the order of the schema, behind the token count.
     fields: Vec<Option<FileSlice>>,
     /// Field and start of the postings; `None` for a segment that was built in this process.
@@ -35,7 +37,11 @@ pub(crate) struct PostingsGuard {
 }
 
 impl PostingsGuard {
-    pub(crate) fn open(directory: &SegmentDirectory, max_doc: u32) -> Result<Self> {
+    pub(crate) fn open(
+        directory: &SegmentDirectory,
+        max_doc: u32,
+        positions: bool,
+    ) -> Result<Self> {
         let doing = "opening postings";
         let io = |error: std::io::Error| Error::io(doing, &error);
         let file = directory
@@ -43,12 +49,13 @@ impl PostingsGuard {
             .map_err(|error| Error::tantivy(doing, error.into()))?;
         let (_, body) = Footer::extract_footer(file).map_err(io)?;
         let composite = CompositeFile::open(&body).map_err(io)?;
-        let fields = schema()
+        let fields = schema(true)
             .fields()
             .map(|(field, _)| composite.open_read(field).map(|file| file.slice_from(8)))
             .collect();
         Ok(Self {
             max_doc,
+            positions,
             fields,
             checked: Some(Mutex::default()),
         })
@@ -106,7 +113,7 @@ impl PostingsGuard {
             .map_err(|error| Error::io("reading postings", &error))?;
         let (len, rest) = read_vint(&bytes).ok_or_else(|| bad("no length".to_owned()))?;
         let entry_bytes = match TextField::of(field) {
-            Some(TextField::Body) => 12,
+            Some(TextField::Body) if self.positions => 12,
             Some(_) => 8,
             None => 5,
         };

@@ -2,7 +2,7 @@
 //!
 //! | field | holds | recorded |
 //! |---|---|---|
-//! | `body` | stems of title and text | frequencies, positions, lengths |
+//! | `body` | stems of title and text | frequencies, positions unless they are left out, lengths |
 //! | `title` | stems of the title | frequencies, lengths |
 //! | `cjk` | bigrams of Japanese and Chinese runs of title and text | frequencies, lengths |
 //! | `uri`, `label`, `kind`, `track` | the value as it is | documents |
@@ -81,10 +81,10 @@ impl TextField {
     }
 }
 
-/// The schema. Field numbers are part of the format.
-pub(crate) fn schema() -> &'static Schema {
-    static SCHEMA: OnceLock<Schema> = OnceLock::new();
-    SCHEMA.get_or_init(|| {
+/// The schema of segments with or without positions. Field numbers are part of the format.
+pub(crate) fn schema(positions: bool) -> &'static Schema {
+    static SCHEMAS: [OnceLock<Schema>; 2] = [OnceLock::new(), OnceLock::new()];
+    SCHEMAS[usize::from(positions)].get_or_init(|| {
         let text = |tokenizer: &str, record| {
             TextOptions::default().set_indexing_options(
                 TextFieldIndexing::default()
@@ -100,8 +100,11 @@ pub(crate) fn schema() -> &'static Schema {
                 .set_fieldnorms(false),
         );
         let mut builder = Schema::builder();
-        let positions = IndexRecordOption::WithFreqsAndPositions;
-        builder.add_text_field("body", text(BODY_TOKENIZER, positions));
+        let body = match positions {
+            true => IndexRecordOption::WithFreqsAndPositions,
+            false => IndexRecordOption::WithFreqs,
+        };
+        builder.add_text_field("body", text(BODY_TOKENIZER, body));
         builder.add_text_field("title", text(TITLE_TOKENIZER, IndexRecordOption::WithFreqs));
         builder.add_text_field("cjk", text(CJK_TOKENIZER, IndexRecordOption::WithFreqs));
         for name in ["uri", "tag", "label", "kind", "track"] {

@@ -63,9 +63,9 @@ impl Segment {
             .into_iter()
             .map(|(kind, extension)| Ok((extension, section(kind)?)))
             .collect::<Result<Vec<_>>>()?;
-        let directory = SegmentDirectory::new(header.max_doc, files)?;
+        let directory = SegmentDirectory::new(header.max_doc, header.positions, files)?;
         let postings = guard("opening a lexical segment", || {
-            PostingsGuard::open(&directory, header.max_doc)
+            PostingsGuard::open(&directory, header.max_doc, header.positions)
         })?;
         let searcher = guard("opening a lexical segment", || open_searcher(directory))?;
         let segment = Self {
@@ -89,7 +89,13 @@ impl Segment {
     /// # Errors
     /// [`Error::NoFrames`], and [`Error::Order`] if ids do not ascend.
     pub fn build<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> Result<Self> {
-        let mut builder = Builder::default();
+        Self::build_with(Builder::new(true), frames)
+    }
+
+    pub(crate) fn build_with<'a>(
+        mut builder: Builder,
+        frames: impl IntoIterator<Item = &'a Frame>,
+    ) -> Result<Self> {
         for frame in frames {
             builder.add_frame(frame)?;
         }
@@ -134,6 +140,12 @@ impl Segment {
     /// Number of frames in the segment, dead ones too.
     pub fn docs(&self) -> u32 {
         self.header.max_doc
+    }
+
+    /// Whether the words of the body have their positions. Without them a phrase is looked for in each document that has
+    /// all of its words.
+    pub fn has_positions(&self) -> bool {
+        self.header.positions
     }
 
     /// Length of the segment in bytes, without its page tables.
@@ -257,7 +269,7 @@ impl Segment {
             }
         }
         guard("verifying a lexical segment", || {
-            for (field, _) in crate::schema::schema().fields() {
+            for (field, _) in crate::schema::schema(true).fields() {
                 self.verify_field(field)?;
             }
             Ok(())

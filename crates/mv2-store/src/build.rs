@@ -408,7 +408,9 @@ fn build_index(
             && old
                 .iter()
                 .any(|run| unsplit(state, index, run).is_ok_and(|dead| dead > 0));
-        if let ([run], false, false) = (old, with_new, unsplit) {
+        // A sealed file gets the form of the index that it is sealed with.
+        let repack = matches!(compaction, Compaction::Densest);
+        if let ([run], false, false) = (old, with_new, unsplit || repack) {
             for slot in &run.slots {
                 out.keep(&slot.entry)?;
             }

@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use mv2_format::IndexFactory;
 use mv2_format::header::{Header, WAL_OFFSET};
 use mv2_format::segment::PAGE_BYTES;
 
@@ -30,7 +31,7 @@ impl Store {
     /// [`vacuum_to`](Self::vacuum_to) helps. [`Error::InTransaction`], or what [`begin`](Self::begin) can meet.
     pub fn vacuum(&mut self) -> Result<(u64, u64)> {
         let wal_len = self.current().file.header.wal_len;
-        self.rewrite(Compaction::Full, wal_len)
+        self.rewrite(Compaction::Full, wal_len, None)
     }
 
     /// Like [`vacuum`](Self::vacuum), into a new file; this one stays as it is. Takes no lock.
@@ -55,7 +56,15 @@ impl Store {
     /// # Errors
     /// As for [`vacuum`](Self::vacuum).
     pub fn seal(&mut self) -> Result<(u64, u64)> {
-        self.rewrite(Compaction::Densest, 0)
+        self.rewrite(Compaction::Densest, 0, None)
+    }
+
+    /// Like [`seal`](Self::seal), with other builders of the same kinds of index: those of a smaller form.
+    ///
+    /// # Errors
+    /// As for [`vacuum`](Self::vacuum).
+    pub fn seal_as(&mut self, indexes: Vec<Arc<dyn IndexFactory>>) -> Result<(u64, u64)> {
+        self.rewrite(Compaction::Densest, 0, Some(indexes))
     }
 
     /// Gives a sealed file a log, so that it can be written again. Returns its length in bytes before and after.
@@ -63,7 +72,7 @@ impl Store {
     /// # Errors
     /// As for [`vacuum`](Self::vacuum).
     pub fn unseal(&mut self, create: &CreateOptions) -> Result<(u64, u64)> {
-        self.rewrite(self.inline(false), wal_len(create))
+        self.rewrite(self.inline(false), wal_len(create), None)
     }
 
     /// Whether the file is sealed.
@@ -71,7 +80,12 @@ impl Store {
         self.current().file.header.wal_len == 0
     }
 
-    fn rewrite(&mut self, compaction: Compaction, wal_len: u64) -> Result<(u64, u64)> {
+    fn rewrite(
+        &mut self,
+        compaction: Compaction,
+        wal_len: u64,
+        indexes: Option<Vec<Arc<dyn IndexFactory>>>,
+    ) -> Result<(u64, u64)> {
         if self.in_transaction() {
             return Err(Error::InTransaction {
                 path: self.path.clone(),
@@ -79,7 +93,7 @@ impl Store {
         }
         self.begin_unless_sealed(false)?;
         let state = self.current();
-        let result = self.rewrite_locked(&state, compaction, wal_len);
+        let result = self.rewrite_locked(&state, compaction, wal_len, indexes);
         self.transaction = None;
         self.release(&state.file);
         result
@@ -90,11 +104,14 @@ impl Store {
         state: &State,
         compaction: Compaction,
         wal_len: u64,
+        indexes: Option<Vec<Arc<dyn IndexFactory>>>,
     ) -> Result<(u64, u64)> {
         let before = state.file.len()?;
+        let mut options = self.options.clone();
+        options.indexes = indexes.unwrap_or(options.indexes);
         let rewrite = Rewrite {
             state,
-            options: &self.options,
+            options: &options,
             compaction,
             wal_len,
         };

@@ -52,6 +52,11 @@ pub(crate) fn factory() -> Arc<dyn IndexFactory> {
     Arc::new(LexIndex::new())
 }
 
+/// The same, of segments without positions.
+pub(crate) fn small_factory() -> Arc<dyn IndexFactory> {
+    Arc::new(LexIndex::without_positions())
+}
+
 /// What lexical searches of one handle and its snapshots share.
 pub(crate) struct Lexical {
     cache: Mutex<Cache>,

@@ -199,6 +199,52 @@ fn a_vacuum_says_what_it_saved() {
 }
 
 #[test]
+fn a_small_seal_gives_the_same_answers() {
+    let dir = Dir::new();
+    let mut mem = Memvid::create(dir.path("m.mv2")).unwrap();
+    for id in 0..300 {
+        let text = format!(
+            "The keeper of lamp {id} wrote to the harbour master, and the harbour of town {} answered: 灯台は{id}番です",
+            id % 7
+        );
+        mem.put_bytes(text.as_bytes()).unwrap();
+    }
+    mem.commit().unwrap();
+    mem.seal().unwrap();
+    let queries = [
+        "lamp",
+        "\"harbour master\"",
+        "\"master harbour\"",
+        "\"town 3\" -\"lamp 3\"",
+        "灯台",
+        "wrote town",
+    ];
+    let answers = |mem: &Memvid| -> Vec<Vec<(u64, u32)>> {
+        let ask = |query: &&str| {
+            let hits = mem.search(*query).unwrap().hits;
+            hits.iter()
+                .map(|hit| (hit.frame_id.get(), hit.score.to_bits()))
+                .collect()
+        };
+        queries.iter().map(ask).collect()
+    };
+    let (before, sealed) = (answers(&mem), mem.stats().unwrap().size_bytes);
+    assert_eq!(before[1].len(), 10);
+    assert!(before[2].is_empty() && !before[3].is_empty());
+    assert_eq!(mem.seal_small().unwrap_err().kind(), "sealed");
+    mem.unseal().unwrap();
+    mem.seal_small().unwrap();
+    assert_eq!(answers(&mem), before);
+    assert!(mem.stats().unwrap().size_bytes < sealed);
+    // And back.
+    mem.unseal().unwrap();
+    mem.seal().unwrap();
+    assert_eq!(answers(&mem), before);
+    assert_eq!(mem.stats().unwrap().size_bytes, sealed);
+    assert!(Memvid::verify(dir.path("m.mv2"), true).unwrap().ok);
+}
+
+#[test]
 fn a_sealed_memory_is_searched_and_not_written() {
     let dir = Dir::new();
     let mut mem = memory(&dir);

@@ -33,11 +33,11 @@ pub(super) struct Dataset {
 }
 
 #[derive(Debug)]
-pub(super) struct Doc {
+pub(crate) struct Doc {
     pub(super) id: String,
     pub(super) title: String,
     pub(super) speaker: String,
-    pub(super) text: String,
+    pub(crate) text: String,
     /// The conversation that it belongs to; empty if there are none.
     pub(super) group: String,
     pub(super) timestamp: Option<Timestamp>,
@@ -99,19 +99,7 @@ impl Dataset {
             "queries.jsonl",
             queries.iter().map(|query| &query.id),
         )?;
-        let mut docs = Vec::new();
-        for (place, line) in lines(folder, "docs.jsonl")? {
-            let timestamp = line.timestamp.as_deref().map(mv2::time::parse);
-            docs.push(Doc {
-                id: line.id,
-                title: line.title.unwrap_or_default(),
-                speaker: line.speaker.unwrap_or_default(),
-                text: line.text,
-                group: line.group.unwrap_or_default(),
-                timestamp: timestamp.transpose().context(place)?,
-            });
-        }
-        unique(folder, "docs.jsonl", docs.iter().map(|doc| &doc.id))?;
+        let docs = documents(folder)?;
         Ok(Self {
             name: name.to_string_lossy().into_owned(),
             docs,
@@ -124,6 +112,24 @@ impl Dataset {
     pub(super) fn has_groups(&self) -> bool {
         self.docs.iter().any(|doc| !doc.group.is_empty())
     }
+}
+
+/// The documents of a set alone.
+pub(crate) fn documents(folder: &Path) -> Result<Vec<Doc>> {
+    let mut docs = Vec::new();
+    for (place, line) in lines(folder, "docs.jsonl")? {
+        let timestamp = line.timestamp.as_deref().map(mv2::time::parse);
+        docs.push(Doc {
+            id: line.id,
+            title: line.title.unwrap_or_default(),
+            speaker: line.speaker.unwrap_or_default(),
+            text: line.text,
+            group: line.group.unwrap_or_default(),
+            timestamp: timestamp.transpose().context(place)?,
+        });
+    }
+    unique(folder, "docs.jsonl", docs.iter().map(|doc| &doc.id))?;
+    Ok(docs)
 }
 
 /// A second document of an id would take the place of the first one, unnoticed.

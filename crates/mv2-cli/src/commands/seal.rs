@@ -9,7 +9,10 @@ use super::{open_options, say_rewritten, whole_file};
 pub(super) fn run(args: &SealArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
     let mut memory = open_options(global).open(&args.file)?;
     let was_sealed = memory.is_sealed()?;
-    let file = whole_file("sealing", output, || memory.seal())?;
+    let file = whole_file("sealing", output, || match args.small {
+        true => memory.seal_small(),
+        false => memory.seal(),
+    })?;
     let (before, after) = (file.bytes_before, file.bytes_after);
     say_rewritten(&args.file, before, after, output, |path| {
         Ok(if was_sealed {

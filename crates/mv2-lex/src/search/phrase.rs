@@ -28,6 +28,7 @@ pub(super) fn narrow(view: &SegmentView, phrase: &Phrase, bits: &mut DocBits) ->
     if phrase.terms.len() < 2
         || !phrase.terms.iter().all(|term| is_text(term.scope))
         || bits.count() < NARROW_FROM
+        || !view.segment().has_positions()
     {
         return Ok(());
     }
