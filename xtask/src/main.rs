@@ -19,6 +19,9 @@ mod eval;
 // How much memory the command needs, with text of such sets.
 mod memory;
 
+// How fast documents go in.
+mod import;
+
 // How large a memory is for its text.
 mod size;
 
@@ -63,6 +66,7 @@ Commands:
                          large import, made of text from retrieval sets
   size FOLDER...         Measure the size of a memory of 20,000 paragraphs of retrieval sets, packed in each
                          way. Build with --release
+  import FOLDER...       Measure the speed of an import beside that of tantivy. Build with --release
   ci                     Everything that a change must pass
   codegen [--check]      Write docs/cli.md from the command's own definition of its flags; --check only
                          compares
@@ -99,6 +103,10 @@ fn main() -> ExitCode {
         ["size", folders @ ..] if !folders.is_empty() => {
             let folders: Vec<_> = folders.iter().map(std::path::PathBuf::from).collect();
             size::run(&folders)
+        }
+        ["import", folders @ ..] if !folders.is_empty() => {
+            let folders: Vec<_> = folders.iter().map(std::path::PathBuf::from).collect();
+            import::run(&folders)
         }
         ["ci"] => ci::run(),
         ["codegen"] => codegen::run(codegen::Mode::Write),

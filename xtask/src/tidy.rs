@@ -49,7 +49,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Who may name a dependency of others' making.
 const OWNERS: &[(&str, &[&str])] = &[
-    ("tantivy", &["mv2-lex"]),
+    ("tantivy", &["mv2-lex", "xtask"]),
     ("snowball_stemmers_rs", &["mv2-lex"]),
     ("memmap2", &["mv2-store"]),
     ("rustix", &["mv2-store"]),

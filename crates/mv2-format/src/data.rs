@@ -12,13 +12,14 @@
 //! and compressed. Everything else that is known of 128 frames is one small compressed block of columns.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::checksum::hash32;
 use crate::codec::{Codec, Compressor, Decompressor, Density};
 use crate::error::{Error, Result};
 use crate::frame::{Frame, FrameMeta};
 use crate::ids::{CommitId, FrameId, LineageId, Timestamp};
+use crate::key_filter::{self, KeyFilter};
 use crate::segment::SegmentBytes;
 use crate::wal::{decode_labels, decode_tags, encode_tags, frame_flags, has};
 use crate::wire::{Reader, put_str, put_varint, put_zigzag};
@@ -30,6 +31,9 @@ const BLOCK_ENTRY_BYTES: usize = 24;
 const META_ENTRY_BYTES: usize = 32;
 /// Bytes of an entry of the uri table and of the content table: a short hash and a position.
 const KEY_ENTRY_BYTES: usize = 8;
+
+/// Entries of a key table that are looked through together: a page of them.
+const STRETCH_ENTRIES: usize = 512;
 
 /// Frames whose columns form one metadata block.
 pub const META_FRAMES: usize = 128;
@@ -266,7 +270,7 @@ impl std::fmt::Debug for DataBuilder {
 }
 
 /// The key of a uri in the uri table.
-fn uri_key(uri: &str) -> u32 {
+pub fn uri_key(uri: &str) -> u32 {
     first_u32(&hash32(uri.as_bytes()))
 }
 
@@ -576,6 +580,8 @@ pub struct DataSegment {
     stream_len: u64,
     sections: [SegmentBytes; SECTIONS],
     decompressor: Arc<Decompressor>,
+    /// Of the uri table and the content table, made when they are first needed.
+    filters: Arc<[OnceLock<KeyFilter>; 2]>,
 }
 
 /// Construct
@@ -639,6 +645,7 @@ impl DataSegment {
             stream_len,
             sections,
             decompressor: Arc::new(decompressor),
+            filters: Arc::default(),
         };
         let blocks = segment.section(Section::BlockDirectory).len();
         let metas = segment.section(Section::MetaDirectory).len() as u64;
@@ -726,9 +733,13 @@ impl DataSegment {
         }
     }
 
-    /// The frames under a uri, newest first.
-    pub fn find_uri<'a>(&'a self, uri: &'a str) -> impl Iterator<Item = Result<FrameId>> + 'a {
-        self.find(Section::Uris, uri_key(uri), move |meta| {
+    /// The frames under a uri, newest first. `key` is its [`uri_key`], which is the same in each segment.
+    pub fn find_uri<'a>(
+        &'a self,
+        key: u32,
+        uri: &'a str,
+    ) -> impl Iterator<Item = Result<FrameId>> + 'a {
+        self.find(Section::Uris, key, move |meta| {
             meta.uri.as_deref() == Some(uri)
         })
     }
@@ -752,7 +763,10 @@ impl DataSegment {
         matches: impl Fn(&FrameMeta) -> bool + 'a,
     ) -> impl Iterator<Item = Result<FrameId>> + 'a {
         let table = self.section(section);
-        let range = equal_range(table, key);
+        let range = match self.may_have(section, key) {
+            true => equal_range(table, key),
+            false => Ok(0..0),
+        };
         let (range, error) = match range {
             Ok(range) => (range, None),
             Err(error) => (0..0, Some(Err(error))),
@@ -768,6 +782,25 @@ impl DataSegment {
             }
         });
         error.into_iter().chain(rows)
+    }
+
+    /// Whether a key may be in the uri table or the content table.
+    fn may_have(&self, section: Section, key: u32) -> bool {
+        let table = self.section(section);
+        let count = table.len() / KEY_ENTRY_BYTES;
+        if count > key_filter::MAX_KEYS {
+            return true;
+        }
+        let filter = &self.filters[usize::from(matches!(section, Section::Contents))];
+        if let Some(filter) = filter.get() {
+            return filter.may_have(key);
+        }
+        // A damaged page is for whoever needs what is on it.
+        let Ok(bytes) = table.all() else { return true };
+        let (entries, _) = bytes.as_chunks::<KEY_ENTRY_BYTES>();
+        let made = KeyFilter::new(count, entries.iter().map(entry_key));
+        // Another thread may have been faster; both made the same.
+        filter.get_or_init(|| made).may_have(key)
     }
 
     fn section(&self, section: Section) -> &SegmentBytes {
@@ -1106,20 +1139,42 @@ struct Seen {
 
 /// The entries of a table that have a key.
 fn equal_range(table: &SegmentBytes, key: u32) -> Result<Range<usize>> {
-    let bound = |after: bool| -> Result<usize> {
-        let (mut low, mut high) = (0, table.len() / KEY_ENTRY_BYTES);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let found = key_entry(table, middle)?.0;
-            if found < key || after && found == key {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low)
+    let start = entries_before(table, |found| found < key)?;
+    let is_there = start < table.len() / KEY_ENTRY_BYTES && key_entry(table, start)?.0 == key;
+    // Most keys that are asked for are not there.
+    let end = match is_there {
+        true => entries_before(table, |found| found <= key)?,
+        false => start,
     };
-    Ok(bound(false)?..bound(true)?)
+    Ok(start..end)
+}
+
+/// How many entries of a table come before a key. Bisects stretches by their first entries, then one stretch in memory: it
+/// touches few pages of a large table, and asks for few ranges of a small one.
+fn entries_before(table: &SegmentBytes, before: impl Fn(u32) -> bool) -> Result<usize> {
+    let count = table.len() / KEY_ENTRY_BYTES;
+    let (mut low, mut high) = (0, count.div_ceil(STRETCH_ENTRIES));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if before(key_entry(table, middle * STRETCH_ENTRIES)?.0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    let Some(stretch) = low.checked_sub(1) else {
+        return Ok(0);
+    };
+    let start = stretch * STRETCH_ENTRIES;
+    let end = count.min(start + STRETCH_ENTRIES);
+    let bytes = table.get(start * KEY_ENTRY_BYTES..end * KEY_ENTRY_BYTES)?;
+    let (entries, _) = bytes.as_chunks::<KEY_ENTRY_BYTES>();
+    Ok(start + entries.partition_point(|entry| before(entry_key(entry))))
+}
+
+/// The key of an entry of a key table.
+fn entry_key(entry: &[u8; KEY_ENTRY_BYTES]) -> u32 {
+    u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]])
 }
 
 /// An entry of the uri table or the content table: its key and the frame's position in the segment.
@@ -1238,7 +1293,7 @@ mod tests {
             }
             for frame in &frames {
                 if let Some(uri) = &frame.meta.uri {
-                    let found: Vec<_> = segment.find_uri(uri).map(|id| id.unwrap()).collect();
+                    let found: Vec<_> = segment.find_uri(uri_key(uri), uri).map(|id| id.unwrap()).collect();
                     prop_assert!(found.contains(&frame.meta.id) && found.is_sorted_by(|a, b| a > b));
                 }
             }

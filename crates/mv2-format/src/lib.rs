@@ -36,6 +36,7 @@ pub mod frame_set;
 pub mod header;
 pub mod ids;
 pub mod index;
+mod key_filter;
 pub mod properties;
 pub mod root;
 pub mod segment;

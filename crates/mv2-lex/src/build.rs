@@ -169,17 +169,28 @@ impl Builder {
     }
 }
 
+/// The analysis as tokenizers of tantivy, `mv2_body`, `mv2_title` and `mv2_cjk`, for an index of its own beside a memory.
+pub fn tokenizers() -> TokenizerManager {
+    counting_tokenizers(&std::array::from_fn(|_| Arc::default()))
+}
+
+/// Tokenizers that count their tokens: body, title, cjk.
+fn counting_tokenizers(counters: &[Arc<AtomicU64>; 3]) -> TokenizerManager {
+    let tokenizers = TokenizerManager::new();
+    let words = |field: TextField| WordTokenizer::new(Arc::clone(&counters[field.index()]));
+    tokenizers.register(schema::BODY_TOKENIZER, words(TextField::Body));
+    tokenizers.register(schema::TITLE_TOKENIZER, words(TextField::Title));
+    let cjk = Arc::clone(&counters[TextField::Cjk.index()]);
+    tokenizers.register(schema::CJK_TOKENIZER, CjkTokenizer::new(cjk));
+    tokenizers.register("raw", RawTokenizer::default());
+    tokenizers
+}
+
 impl Writer {
     fn new(positions: bool) -> Result<Self> {
         let doing = "starting a lexical segment";
         let counters: [Arc<AtomicU64>; 3] = std::array::from_fn(|_| Arc::default());
-        let tokenizers = TokenizerManager::new();
-        let words = |field: TextField| WordTokenizer::new(Arc::clone(&counters[field.index()]));
-        tokenizers.register(schema::BODY_TOKENIZER, words(TextField::Body));
-        tokenizers.register(schema::TITLE_TOKENIZER, words(TextField::Title));
-        let cjk = Arc::clone(&counters[TextField::Cjk.index()]);
-        tokenizers.register(schema::CJK_TOKENIZER, CjkTokenizer::new(cjk));
-        tokenizers.register("raw", RawTokenizer::default());
+        let tokenizers = counting_tokenizers(&counters);
         let settings: IndexSettings = serde_json::from_str(STORE_SETTINGS)
             .map_err(|error| Error::invalid("index settings", "JSON", error))?;
         let directory = RamDirectory::create();

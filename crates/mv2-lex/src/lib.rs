@@ -16,7 +16,7 @@ mod snippet;
 mod view;
 
 pub use analyser::{ANALYSER_VERSION, Token, analyse};
-pub use build::LexIndex;
+pub use build::{LexIndex, tokenizers};
 pub use error::{Error, Result};
 pub use query::{MAX_QUERY_TERMS, Parsed, Query};
 pub use search::{DocText, Hit, Reader, Results, SearchOptions, TextSource, UriFilter};

@@ -27,7 +27,7 @@ const DICTIONARY_BYTES: u64 = 32 << 10;
 const TRAINING_BYTES_PER_BYTE: u64 = 40;
 
 /// Frames, and bytes of text, that an import lets lag behind an index.
-const BULK_INDEX_FRAMES: u64 = 16 << 10;
+const BULK_INDEX_FRAMES: u64 = 32 << 10;
 const BULK_INDEX_BYTES: u64 = 32 << 20;
 
 /// A sample for the training is at most this long.

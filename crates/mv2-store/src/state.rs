@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use mv2_format::commits::{CommitRow, CommitSegment};
-use mv2_format::data::DataSegment;
+use mv2_format::data::{DataSegment, uri_key};
 use mv2_format::root::Root;
 use mv2_format::toc::{SegmentEntry, Toc};
 use mv2_format::tombstones::{Tombstone, TombstoneSegment};
@@ -439,8 +439,9 @@ impl State {
                 return Ok(Some(*id));
             }
         }
+        let key = uri_key(uri);
         for slot in self.checkpoint.data.iter().rev() {
-            for id in self.data(slot)?.find_uri(uri) {
+            for id in self.data(slot)?.find_uri(key, uri) {
                 let id = id.map_err(|source| self.file.format(source))?;
                 if self.tombstone(id)?.is_none() {
                     return Ok(Some(id));

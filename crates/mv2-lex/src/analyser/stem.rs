@@ -47,16 +47,18 @@ impl StemCache {
         if !word.is_ascii() || was_shortened(word) || word.len() < 3 {
             return word;
         }
-        if self.stems.contains_key(word) {
-            return &self.stems[word];
+        // One lookup for a word that is known, which nearly all are.
+        if let Some(stem) = self.stems.get(word) {
+            self.last.clear();
+            self.last.push_str(stem);
+            return &self.last;
         }
         let stem = self.stemmer.stem(word);
-        if self.stems.len() < MAX_ENTRIES {
-            self.stems.insert(word.into(), stem.into());
-            return &self.stems[word];
-        }
         self.last.clear();
         self.last.push_str(&stem);
+        if self.stems.len() < MAX_ENTRIES {
+            self.stems.insert(word.into(), stem.into());
+        }
         &self.last
     }
 }
