@@ -36,6 +36,9 @@ mod conformance;
 // Makes the golden files and the list of damages.
 mod fixtures;
 
+// Feeds decoders and the query parser with hostile input.
+mod fuzz;
+
 // Runs the reader that was written from the format page alone.
 mod reader;
 
@@ -76,6 +79,9 @@ Commands:
   fixtures [--check | --force]
                          Make the golden files that are missing or outdated; --check only compares
                          what would be made, --force makes all of them anew
+  fuzz [TARGET] [SECONDS] [SEED]
+                         Hostile input for open, log, toc, data and query, or one of them (`all`), each
+                         for so many seconds [default: 10]
   reader                 Compare the Python reader of fixtures/reader with golden and damaged files
                          and with the mv2 command
   help                   Show this text
@@ -119,6 +125,13 @@ fn main() -> ExitCode {
         ["fixtures"] => fixtures::run(fixtures::Mode::Missing),
         ["fixtures", "--check"] => fixtures::run(fixtures::Mode::Check),
         ["fixtures", "--force"] => fixtures::run(fixtures::Mode::Force),
+        ["fuzz", rest @ ..] => match fuzz_arguments(rest) {
+            Some((target, seconds, seed)) => fuzz::run(target, seconds, seed),
+            None => {
+                eprint!("{USAGE}");
+                return ExitCode::from(2);
+            }
+        },
         ["reader"] => reader::run(),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
@@ -136,4 +149,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Target (none for all), seconds and seed of `fuzz`.
+fn fuzz_arguments<'a>(args: &[&'a str]) -> Option<(Option<&'a str>, u64, u64)> {
+    let number = |at: usize, default| match args.get(at) {
+        None => Some(default),
+        Some(text) => text.parse().ok(),
+    };
+    let target = args.first().copied().filter(|target| *target != "all");
+    (args.len() <= 3).then_some(())?;
+    Some((target, number(1, 10)?, number(2, 1)?))
 }

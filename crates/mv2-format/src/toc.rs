@@ -185,6 +185,13 @@ impl Toc {
                     entry.id,
                 ));
             }
+            if entry.end_frame > self.next_frame {
+                return Err(Error::invalid(
+                    "segment coverage",
+                    format!("frames below {}", self.next_frame),
+                    format!("{} segment up to {}", entry.kind, entry.end_frame),
+                ));
+            }
             match entry.kind {
                 SegmentKind::DATA => {
                     if entry.first_frame.0 != frame || entry.rows != entry.end_frame.0 - frame {

@@ -357,11 +357,7 @@ impl Check<'_> {
                     .count() as u64;
                 let told = &run.slots[0].entry;
                 let range = (run.frames.start, run.frames.end);
-                if range.1 > state.checkpoint.toc.next_frame {
-                    let what =
-                        format!("{kind} segment {} covers frames that do not exist", told.id);
-                    self.problem(told.offset.0, what, Some(range));
-                } else if rows != run.len() || (split.0 > 0 && history != dead) {
+                if rows != run.len() || (split.0 > 0 && history != dead) {
                     let what = format!(
                         "{kind} segment {}: {rows} rows, {history} of them history, for {} frames, {dead} of them dead at commit {split}",
                         told.id,
