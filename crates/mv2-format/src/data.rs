@@ -572,6 +572,19 @@ enum Section {
     Dictionary,
 }
 
+/// What has to be known of a frame to read its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadPlace {
+    /// The older frame that carries it, if it is shared.
+    pub carrier: Option<FrameId>,
+    /// Its hash.
+    pub content_hash: [u8; 16],
+    /// Its length in bytes, uncompressed.
+    pub len: u64,
+    start: u64,
+    carried_len: u64,
+}
+
 /// A data segment.
 #[derive(Clone, Debug)]
 pub struct DataSegment {
@@ -696,13 +709,28 @@ impl DataSegment {
         self.stream(row.start, row.carried_len(), &mut None)
     }
 
-    /// Calls `each` with the pieces of a frame's payload in order, so that a large one is never in memory as a whole.
+    /// Where a frame's payload is, which takes one metadata block to say.
     ///
     /// # Errors
     /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
-    pub fn read_payload(&self, id: FrameId, each: &mut dyn FnMut(&[u8])) -> Result<()> {
+    pub fn payload_place(&self, id: FrameId) -> Result<PayloadPlace> {
         let row = self.row(id)?;
-        self.each_piece(row.start, row.carried_len(), &mut None, each)
+        Ok(PayloadPlace {
+            carrier: row.meta.payload_frame,
+            content_hash: row.meta.content_hash,
+            len: row.meta.payload_len,
+            start: row.start,
+            carried_len: row.carried_len(),
+        })
+    }
+
+    /// Calls `each` with the pieces of a payload in order, so that a large one is never in memory as a whole. There are none
+    /// if another frame carries it. The place is one of this segment.
+    ///
+    /// # Errors
+    /// What is wrong with the pages that it reads.
+    pub fn read_payload(&self, place: &PayloadPlace, each: &mut dyn FnMut(&[u8])) -> Result<()> {
+        self.each_piece(place.start, place.carried_len, &mut None, each)
     }
 
     /// Bytes of payload, metadata and search text in the segment, uncompressed.

@@ -298,39 +298,51 @@ impl State {
         match self.locate(id)? {
             Location::Tail(frame) => each(&frame.payload),
             Location::Segment(segment) => {
-                let meta = segment
-                    .meta(id)
-                    .map_err(|source| self.file.format(source))?;
-                match meta.payload_frame {
-                    Some(carrier) => self.read_carried(&meta, carrier, each)?,
-                    None => segment
-                        .read_payload(id, each)
-                        .map_err(|source| self.file.format(source))?,
+                let format = |source| self.file.format(source);
+                let place = segment.payload_place(id).map_err(format)?;
+                match place.carrier {
+                    Some(carrier) => {
+                        self.read_carried(carrier, &place.content_hash, place.len, each)?;
+                    }
+                    None => segment.read_payload(&place, each).map_err(format)?,
                 }
             }
         }
         Ok(())
     }
 
-    /// Reads a payload that another frame carries.
+    /// Reads a payload with this hash and length that a frame carries.
     fn read_carried(
         &self,
-        meta: &FrameMeta,
         carrier: FrameId,
+        hash: &[u8; 16],
+        len: u64,
         each: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
-        let carrying = self.meta(carrier)?;
-        if carrying.payload_frame.is_some()
-            || carrying.content_hash != meta.content_hash
-            || carrying.payload_len != meta.payload_len
-        {
-            return Err(self.file.format(mv2_format::Error::invalid(
+        let format = |source| self.file.format(source);
+        let check = |further: Option<FrameId>, found: &[u8; 16], found_len: u64| {
+            if further.is_none() && found == hash && found_len == len {
+                return Ok(());
+            }
+            Err(format(mv2_format::Error::invalid(
                 "frame that carries a payload",
                 "one with the same content",
                 carrier,
-            )));
+            )))
+        };
+        match self.locate(carrier)? {
+            Location::Tail(frame) => {
+                let meta = &frame.meta;
+                check(meta.payload_frame, &meta.content_hash, meta.payload_len)?;
+                each(&frame.payload);
+            }
+            Location::Segment(segment) => {
+                let place = segment.payload_place(carrier).map_err(format)?;
+                check(place.carrier, &place.content_hash, place.len)?;
+                segment.read_payload(&place, each).map_err(format)?;
+            }
         }
-        self.read_payload(carrier, each)
+        Ok(())
     }
 
     /// Fills in the payload of a frame that refers to another one. `last` keeps what was filled in last: copies of
@@ -346,7 +358,8 @@ impl State {
             return Ok(frame);
         }
         let mut payload = Vec::new();
-        self.read_carried(&frame.meta, carrier, &mut |piece| {
+        let (hash, len) = (&frame.meta.content_hash, frame.meta.payload_len);
+        self.read_carried(carrier, hash, len, &mut |piece| {
             payload.extend_from_slice(piece);
         })?;
         if payload.len() <= MAX_SHARED_BYTES {
