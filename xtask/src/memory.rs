@@ -18,7 +18,8 @@ use crate::workspace::{cargo, must, root, show};
 
 const MIB: u64 = 1 << 20;
 /// How often a process is looked at. Its peak never falls, so only what happens after the last look is missed.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// A search takes milliseconds.
+const LOOK_EVERY: Duration = Duration::from_micros(300);
 
 /// What was asked for on the command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,12 +96,12 @@ fn document(mv2: &Path, folder: &Path, corpus: &mut Corpus, mib: u64) -> Result<
     let (path, memory) = (folder.join("huge.txt"), folder.join("huge.mv2"));
     let mut file = BufWriter::new(File::create(&path)?);
     for _ in 0..mib {
-        let mut text = corpus.shuffled(MIB as usize);
-        while !text.is_char_boundary(MIB as usize - 1) {
-            text.push(' ');
-            text.remove(0);
+        let text = corpus.shuffled(MIB as usize);
+        let mut end = MIB as usize - 1;
+        while !text.is_char_boundary(end) {
+            end -= 1;
         }
-        file.write_all(&text.as_bytes()[..MIB as usize - 1])?;
+        file.write_all(&text.as_bytes()[..end])?;
         file.write_all(b"\n")?;
     }
     file.into_inner()?.sync_all()?;
@@ -237,6 +238,6 @@ fn watch(child: &mut Child) -> Result<Peak> {
 }
 
 /// Where cargo builds.
-pub(crate) fn target_dir() -> PathBuf {
+fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
