@@ -19,6 +19,9 @@ mod eval;
 // How much memory the command needs, with text of such sets.
 mod memory;
 
+// What the shape of a memory costs a search.
+mod latency;
+
 // How fast documents go in.
 mod import;
 
@@ -70,6 +73,8 @@ Commands:
   size FOLDER...         Measure the size of a memory of 20,000 paragraphs of retrieval sets, packed in each
                          way. Build with --release
   import FOLDER...       Measure the speed of an import beside that of tantivy. Build with --release
+  latency FOLDER...      Measure searches over several segments, beside dead documents, and among a million
+                         frames. Build with --release
   ci                     Everything that a change must pass
   codegen [--check]      Write docs/cli.md from the command's own definition of its flags; --check only
                          compares
@@ -113,6 +118,10 @@ fn main() -> ExitCode {
         ["import", folders @ ..] if !folders.is_empty() => {
             let folders: Vec<_> = folders.iter().map(std::path::PathBuf::from).collect();
             import::run(&folders)
+        }
+        ["latency", folders @ ..] if !folders.is_empty() => {
+            let folders: Vec<_> = folders.iter().map(std::path::PathBuf::from).collect();
+            latency::run(&folders)
         }
         ["ci"] => ci::run(),
         ["codegen"] => codegen::run(codegen::Mode::Write),

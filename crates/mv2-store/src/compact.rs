@@ -16,9 +16,13 @@ pub(crate) const INLINE_FRAMES: u64 = 1_000;
 const INLINE_DATA_BYTES: u64 = 1 << 20;
 const INLINE_ROWS: u64 = 64 << 10;
 
-/// An index segment is built from at most about so many bytes of older ones, or an eighth of all of them if that is more:
-/// whoever builds it holds it in memory.
-const INDEX_CAP_BYTES: u64 = 64 << 20;
+/// An index segment is built from at most about so many bytes of older ones, or a twelfth of all of them if that is more:
+/// whoever builds it holds it in memory, several times over.
+const INDEX_CAP_BYTES: u64 = 16 << 20;
+const INDEX_CAP_ONE_IN: u64 = 12;
+
+/// The same where a whole file is written anew, which is asked for.
+const INDEX_CAP_FULL_BYTES: u64 = 64 << 20;
 
 /// How thoroughly a checkpoint rebuilds.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +76,7 @@ impl Compaction {
     pub(crate) fn plan_index(self, frames: &[u64], bytes: &[u64]) -> Vec<Range<usize>> {
         match self {
             Self::Inline { max, .. } => plan_within(frames, max, INLINE_FRAMES, u64::MAX),
-            Self::Full | Self::Densest => plan_all(bytes, index_cap(bytes)),
+            Self::Full | Self::Densest => plan_all(bytes, index_cap(bytes, INDEX_CAP_FULL_BYTES)),
         }
     }
 }
@@ -94,15 +98,15 @@ pub(crate) fn due_data(sizes: &[u64], max: usize, bulk: bool) -> Option<Range<us
 
 /// The group of runs of an index that is due to be joined, by their bytes.
 pub(crate) fn due_index(bytes: &[u64], max: usize) -> Option<Range<usize>> {
-    joined(plan(bytes, max, index_cap(bytes)))
+    joined(plan(bytes, max, index_cap(bytes, INDEX_CAP_BYTES)))
 }
 
 fn joined(groups: Vec<Range<usize>>) -> Option<Range<usize>> {
     groups.into_iter().find(|group| group.len() > 1)
 }
 
-fn index_cap(bytes: &[u64]) -> u64 {
-    INDEX_CAP_BYTES.max(bytes.iter().sum::<u64>() / 8)
+fn index_cap(bytes: &[u64], least: u64) -> u64 {
+    least.max(bytes.iter().sum::<u64>() / INDEX_CAP_ONE_IN)
 }
 
 /// A plan with a small cap, and with a large one if there are more than twice as many as there should be.

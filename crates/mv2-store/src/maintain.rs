@@ -231,7 +231,7 @@ impl Store {
         self.begin()?;
         self.rollback();
         let state = self.current();
-        let Some(built) = job.build(&state, &go_on, cancelled)? else {
+        let Some(built) = job.build(&state.reopened(), &go_on, cancelled)? else {
             return Ok(false);
         };
         self.begin()?;

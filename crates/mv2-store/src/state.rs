@@ -176,6 +176,18 @@ impl Tail {
     }
 }
 
+impl State {
+    /// The same with its segments closed. Whoever reads all of a large file once maps it for that, and gives the memory
+    /// back with this.
+    pub(crate) fn reopened(&self) -> Self {
+        let toc = self.checkpoint.toc.clone();
+        Self {
+            checkpoint: Arc::new(Checkpoint::new(toc, None)),
+            ..self.clone()
+        }
+    }
+}
+
 /// Commits
 impl State {
     /// The newest commit; 0 for an empty memory.

@@ -138,7 +138,15 @@ impl Memvid {
         payload: &[u8],
         options: PutOptions,
     ) -> Result<PutOutcome> {
-        let frame = options.into_frame(payload.to_vec());
+        self.put_document(payload.to_vec(), options)
+    }
+
+    /// Puts a document that is handed over, so that a large one is not copied.
+    ///
+    /// # Errors
+    /// As for [`put_bytes`](Self::put_bytes).
+    pub fn put_document(&mut self, payload: Vec<u8>, options: PutOptions) -> Result<PutOutcome> {
+        let frame = options.into_frame(payload);
         #[cfg(feature = "vec")]
         return self.put_embedded(frame, |store, frame| store.put(frame));
         #[cfg(not(feature = "vec"))]

@@ -196,7 +196,7 @@ fn read_document(path: &Path) -> anyhow::Result<Vec<u8>> {
     if info.len() > MAX_PAYLOAD_BYTES as u64 {
         return Err(too_large(&name));
     }
-    read_limited(file, &name)
+    read_limited(file, info.len(), &name)
 }
 
 fn too_large(name: &str) -> anyhow::Error {
@@ -224,11 +224,12 @@ fn read_page(path: &Path, payload: &[u8], options: &mut PutOptions) {
 
 /// Reads standard input as one document.
 fn read_stdin() -> anyhow::Result<Vec<u8>> {
-    read_limited(io::stdin().lock(), "standard input")
+    read_limited(io::stdin().lock(), 0, "standard input")
 }
 
-fn read_limited(reader: impl Read, name: &str) -> anyhow::Result<Vec<u8>> {
-    let mut payload = Vec::new();
+fn read_limited(reader: impl Read, len: u64, name: &str) -> anyhow::Result<Vec<u8>> {
+    // Growing would take half as much again for a large document.
+    let mut payload = Vec::with_capacity(len.min(MAX_PAYLOAD_BYTES as u64) as usize + 1);
     reader
         .take(MAX_PAYLOAD_BYTES as u64 + 1)
         .read_to_end(&mut payload)

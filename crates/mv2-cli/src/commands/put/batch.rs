@@ -242,7 +242,7 @@ impl<'a> Importer<'a> {
             } = document;
             let put = match document.vector {
                 Some(vector) => self.memory.put_with_embedding(&payload, options, &vector),
-                None => self.memory.put_bytes_with_options(&payload, options),
+                None => self.memory.put_document(payload, options),
             };
             let outcome = match put {
                 Ok(outcome) => outcome,

@@ -1,0 +1,170 @@
+//! `cargo xtask latency`: what the shape of a memory costs a search: several segments, dead documents, a million frames.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use mv2::{CheckpointPolicy, Memvid, Mode, PutOptions, SearchRequest};
+
+use crate::corpus::Corpus;
+
+/// Documents, and their shortest, in bytes.
+const DOCUMENTS: usize = 20_000;
+const SHORTEST: usize = 290;
+
+/// Segments in tiered sizes: each about half of the one before, down to the size of a checkpoint.
+const TIERS: [usize; 8] = [10_000, 5_000, 2_500, 1_250, 625, 313, 156, 156];
+
+/// Questions, and words in each.
+const QUERIES: usize = 400;
+const WORDS: usize = 3;
+
+/// Short frames of the large memory and of the small one.
+const MANY: usize = 1_000_000;
+const FEW: usize = 2_000;
+
+/// Measures on paragraphs of the sets.
+pub(crate) fn run(folders: &[PathBuf]) -> Result<()> {
+    let corpus = Corpus::read(folders)?;
+    let documents = corpus.paragraphs(DOCUMENTS, SHORTEST);
+    ensure!(
+        documents.len() == DOCUMENTS,
+        "the sets have too little text"
+    );
+    let queries: Vec<String> = documents
+        .iter()
+        .step_by(DOCUMENTS / QUERIES)
+        .map(|text| {
+            let words = text.split(' ').filter(|word| word.len() > 4);
+            words.take(WORDS).collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    let folder = tempfile::tempdir()?;
+    let mut met = true;
+    let one = whole(&folder.path().join("one.mv2"), &documents)?;
+    let tiered = in_tiers(&folder.path().join("tiers.mv2"), &documents)?;
+    let segments = tiered.stats()?.segments["lex"];
+    let plain = median(&one, &queries)?;
+    met &= line("8 segments / 1", median(&tiered, &queries)?, plain, 2.5);
+    let mut dead = whole(&folder.path().join("dead.mv2"), &documents)?;
+    for id in (0..DOCUMENTS as u64).step_by(10) {
+        dead.delete_frame(id)?;
+    }
+    dead.commit()?;
+    let before = median(&dead, &queries)?;
+    dead.checkpoint()?;
+    while dead.maintain()? {}
+    line("10 % dead, before housekeeping / none", before, plain, 0.0);
+    met &= line(
+        "10 % dead, after housekeeping / none",
+        median(&dead, &queries)?,
+        plain,
+        1.1,
+    );
+    let few = first_search(&short(&folder.path().join("few.mv2"), FEW)?)?;
+    let many = first_search(&short(&folder.path().join("many.mv2"), MANY)?)?;
+    met &= line(
+        "open and first search, 1,000,000 / 2,000 short frames",
+        many,
+        few,
+        1.5,
+    );
+    ensure!(segments == TIERS.len() as u64, "{segments} segments, not 8");
+    ensure!(met, "a goal is missed");
+    Ok(())
+}
+
+/// Prints a ratio; whether it meets its goal, 0 for none.
+fn line(name: &str, took: Duration, other: Duration, goal: f64) -> bool {
+    let ratio = took.as_secs_f64() / other.as_secs_f64();
+    let goal_text = if goal > 0.0 {
+        format!("goal {goal}")
+    } else {
+        String::new()
+    };
+    println!("{name}: {took:.1?} / {other:.1?} = {ratio:.2} {goal_text}");
+    goal == 0.0 || ratio <= goal
+}
+
+fn whole(path: &Path, documents: &[String]) -> Result<Memvid> {
+    let mut mem = Memvid::builder().background(false).create(path)?;
+    for document in documents {
+        mem.put_bytes(document.as_bytes())?;
+    }
+    mem.commit()?;
+    mem.optimize()?;
+    Ok(mem)
+}
+
+fn in_tiers(path: &Path, documents: &[String]) -> Result<Memvid> {
+    let policy = CheckpointPolicy {
+        max_segments: TIERS.len() + 1,
+        ..CheckpointPolicy::default()
+    };
+    let mut mem = Memvid::builder()
+        .background(false)
+        .checkpoint(policy)
+        .create(path)?;
+    let mut rest = documents;
+    for count in TIERS {
+        let (now, later) = rest.split_at(count.min(rest.len()));
+        rest = later;
+        for document in now {
+            mem.put_bytes(document.as_bytes())?;
+        }
+        mem.commit()?;
+        mem.checkpoint()?;
+    }
+    Ok(mem)
+}
+
+/// Frames of a few words each.
+fn short(path: &Path, count: usize) -> Result<PathBuf> {
+    let mut mem = Memvid::builder().background(false).create(path)?;
+    for id in 0..count {
+        let text = format!("note {} of day {} by keeper {}", id, id % 365, id % 1_009);
+        let options = PutOptions::builder().uri(format!("n/{id}")).build();
+        mem.put_bytes_with_options(text.as_bytes(), options)?;
+        if id % 1_000 == 999 {
+            mem.commit_bulk(None)?;
+        }
+    }
+    mem.commit()?;
+    mem.checkpoint()?;
+    while mem.maintain()? {}
+    mem.optimize()?;
+    Ok(path.to_owned())
+}
+
+/// The fastest of some: open, search once, close. The words are in few documents of either memory.
+fn first_search(path: &Path) -> Result<Duration> {
+    let mut best = Duration::MAX;
+    for id in 0..20 {
+        let start = Instant::now();
+        let mem = Memvid::open_read_only(path)?;
+        let found = mem.search(format!("note {}", 1_100 + id).as_str())?;
+        best = best.min(start.elapsed());
+        ensure!(!found.hits.is_empty(), "nothing found");
+    }
+    Ok(best)
+}
+
+/// The median over the questions, each at its fastest of three.
+fn median(mem: &Memvid, queries: &[String]) -> Result<Duration> {
+    let mut times = Vec::with_capacity(queries.len());
+    for query in queries {
+        let mut best = Duration::MAX;
+        for _ in 0..3 {
+            let request = SearchRequest::builder(query)
+                .mode(Mode::Lex)
+                .snippet_chars(0)
+                .build();
+            let start = Instant::now();
+            mem.search(request)?;
+            best = best.min(start.elapsed());
+        }
+        times.push(best);
+    }
+    times.sort_unstable();
+    Ok(times[times.len() / 2])
+}
