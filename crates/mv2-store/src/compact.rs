@@ -14,6 +14,9 @@ const DENSE_BYTES: u64 = 64 << 10;
 /// a few milliseconds. Larger rebuilds run without the lock, see `maintain.rs`.
 pub(crate) const INLINE_FRAMES: u64 = 1_000;
 const INLINE_DATA_BYTES: u64 = 1 << 20;
+
+/// Where housekeeping did not come in time, a commit joins up to so many frames of an index, small segments among large ones.
+const OVERDUE_FRAMES: u64 = 16 << 10;
 const INLINE_ROWS: u64 = 64 << 10;
 
 /// An index segment is built from at most about so many bytes of older ones, or a twelfth of all of them if that is more:
@@ -29,7 +32,7 @@ const INDEX_CAP_FULL_BYTES: u64 = 64 << 20;
 pub(crate) enum Compaction {
     /// What takes no time, so that there are about `max` segments of a kind, data segments aside: of these there may be
     /// four times as many, as they serve reads by id as well as one does, and each is written once more for each join.
-    /// Twice as many of any kind are the limit, whatever it takes.
+    /// From twice as many on more is rebuilt, and [`Store::commit`](crate::Store::commit) does housekeeping itself.
     Inline {
         max: usize,
         /// More commits of an import follow: indexes wait, and data segments for twice as many.
@@ -75,7 +78,7 @@ impl Compaction {
     /// Groups of runs of an index, by their frames and bytes.
     pub(crate) fn plan_index(self, frames: &[u64], bytes: &[u64]) -> Vec<Range<usize>> {
         match self {
-            Self::Inline { max, .. } => plan_within(frames, max, INLINE_FRAMES, u64::MAX),
+            Self::Inline { max, .. } => plan_within(frames, max, INLINE_FRAMES, OVERDUE_FRAMES),
             Self::Full | Self::Densest => plan_all(bytes, index_cap(bytes, INDEX_CAP_FULL_BYTES)),
         }
     }

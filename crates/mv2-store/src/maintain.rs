@@ -47,6 +47,8 @@ enum Scope {
     Lagging { bulk: bool },
     /// Whatever is due.
     Due,
+    /// Joins of an index that has twice as many segments as it should.
+    Overdue,
 }
 
 impl Store {
@@ -86,6 +88,8 @@ impl Store {
     /// Brings what lags behind into the indexes, as far as it is too much for a checkpoint.
     pub(crate) fn index_lagging(&mut self, bulk: bool) -> Result<()> {
         while self.run_next(Scope::Lagging { bulk }, &|| false)? {}
+        // An import that nobody keeps house for.
+        while self.run_next(Scope::Overdue, &|| false)? {}
         Ok(())
     }
 
@@ -153,7 +157,11 @@ impl Store {
     fn next_job(&self, scope: Scope) -> Result<Option<Job>> {
         let state = self.current();
         let bulk = scope == Scope::Lagging { bulk: true };
-        for index in &self.options.indexes {
+        let lagging_count = match scope {
+            Scope::Overdue => 0,
+            _ => self.options.indexes.len(),
+        };
+        for index in &self.options.indexes[..lagging_count] {
             let covered = state.covered(index.kind());
             let frames = lagging(&state, covered, bulk)?;
             if !frames.is_empty() {
@@ -164,19 +172,28 @@ impl Store {
                 }));
             }
         }
-        if scope != Scope::Due {
+        if matches!(scope, Scope::Lagging { .. }) {
             return Ok(None);
         }
         let max = self.options.checkpoint.max_segments;
         for index in &self.options.indexes {
             let runs = state.index_runs(index.kind());
+            if scope == Scope::Overdue && runs.len() <= 2 * max {
+                continue;
+            }
             let bytes: Vec<u64> = runs.iter().map(IndexRun::body_len).collect();
             if let Some(group) = due_index(&bytes, max) {
                 return Ok(Some(Job::of_runs(index, &runs[group])));
             }
+            if scope == Scope::Overdue {
+                continue;
+            }
             if let Some(run) = self.due_split(&state, &**index, &runs)? {
                 return Ok(Some(Job::of_runs(index, run)));
             }
+        }
+        if scope == Scope::Overdue {
+            return Ok(None);
         }
         for index in &self.options.attached {
             if let Some((part, inputs)) = attached::due(&state, &**index)? {

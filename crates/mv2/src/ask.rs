@@ -209,7 +209,8 @@ impl Asker<'_> {
 impl Asker<'_> {
     fn list_with_vectors(&self) -> Result<List> {
         let (mode, like) = (self.request.mode, self.request.like);
-        let only = mode == Mode::Vec || like.is_some();
+        let no_words = self.request.vector.is_some() && self.query.is_empty();
+        let only = mode == Mode::Vec || like.is_some() || (no_words && mode == Mode::Hybrid);
         if mode == Mode::Lex && !only {
             return self.by_words(None);
         }

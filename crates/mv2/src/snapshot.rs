@@ -137,6 +137,29 @@ impl Snapshot {
         Ok(self.frame(id)?.payload)
     }
 
+    /// Calls `each` with the pieces of a visible frame's document in order, so that a large one is never in memory as a whole.
+    /// If a part of the file is damaged, the pieces before it have been handed out by then.
+    ///
+    /// # Errors
+    /// As for [`frame_by_id`](Self::frame_by_id); `corrupt`.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("notes.mv2");
+    /// use mv2::Memvid;
+    ///
+    /// let mut mem = Memvid::create(&path)?;
+    /// let id = mem.put_bytes(b"remember the milk")?;
+    /// mem.commit()?;
+    /// let mut bytes = 0;
+    /// mem.snapshot()?.read_payload(id, &mut |piece| bytes += piece.len())?;
+    /// assert_eq!(bytes, 17);
+    /// # Ok::<(), mv2::Error>(())
+    /// ```
+    pub fn read_payload(&self, id: impl Into<FrameId>, each: &mut dyn FnMut(&[u8])) -> Result<()> {
+        Ok(self.inner.read_payload(id.into(), each)?)
+    }
+
     /// The text of a visible frame: what a search sees of it, without a byte order mark. Empty for a
     /// document that is not text and has no search text.
     ///

@@ -277,6 +277,9 @@ fn vectors_of_the_callers_need_no_embedder_and_are_checked() {
     let ask = |query: &str, vector: Vec<f32>| SearchRequest::builder(query).vector(vector);
     let request = ask("", vec![0.1, 1.0]).mode(Mode::Vec).build();
     assert_eq!(found(&mem, request).1, [2, 1]);
+    // A vector alone is the same, and its scores are cosines.
+    let response = mem.search(ask("", vec![0.0, 1.0]).build()).unwrap();
+    assert_eq!((response.mode, response.hits[0].score), (Mode::Vec, 1.0));
     let request = ask("without", vec![0.1, 1.0]).build();
     assert_eq!(found(&mem, request), (Mode::Hybrid, vec![0, 2, 1]));
     let wrong = mem.search(ask("", vec![1.0; 3]).build()).unwrap_err();

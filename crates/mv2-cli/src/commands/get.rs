@@ -14,10 +14,19 @@ pub(super) fn run(args: &GetArgs, global: &Global, output: &mut Output) -> anyho
         .open_read_only(&args.file)?
         .snapshot()?;
     let id = Target::parse(&args.target).resolve(&snapshot)?;
-    let frame = snapshot.frame(id)?;
     if args.raw {
-        output.bytes(&frame.payload)?;
-    } else if output.is_json() {
+        // Piece by piece: a large document is never in memory as a whole.
+        let mut written = Ok(());
+        snapshot.read_payload(id, &mut |piece| {
+            if written.is_ok() {
+                written = output.bytes(piece);
+            }
+        })?;
+        written?;
+        return Ok(Exit::Done);
+    }
+    let frame = snapshot.frame(id)?;
+    if output.is_json() {
         print_json(&frame, output)?;
     } else {
         print(&frame, output)?;
