@@ -30,7 +30,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mv2-store", &["mv2-format"]),
     ("mv2-lex", &["mv2-format"]),
     ("mv2-time", &["mv2-format"]),
-    ("mv2-embed", &[]),
+    ("mv2-embed", &["mv2-embed-static"]),
+    ("mv2-embed-static", &[]),
     ("mv2-vec", &["mv2-format"]),
     (
         "mv2",

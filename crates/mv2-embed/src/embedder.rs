@@ -4,6 +4,21 @@ use crate::coverage;
 use crate::error::{NoVector, Result};
 use crate::spec::EmbedSpec;
 
+/// How much a passage is like a question.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Likeness {
+    /// 0 to 1; comparable within one question.
+    pub similarity: f32,
+    /// Tokens of the passage that were looked at.
+    pub tokens: usize,
+}
+
+/// Compares passages with one question more closely than their vectors do.
+pub trait Comparison {
+    /// How much a passage is like the question.
+    fn compare(&mut self, passage: &str) -> Likeness;
+}
+
 /// Which side of a search a text is on. Some models put another prefix before each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -23,7 +38,7 @@ pub trait Embedder: Send + Sync {
 
     /// Appends the vectors of `texts`, one behind the other, `spec().dims` numbers each, to `out`.
     ///
-    /// What is longer than `spec().max_tokens` is cut there: split long texts first.
+    /// What is longer than `spec().max_tokens` is cut there: long texts are [split](crate::chunk::split) first.
     ///
     /// # Errors
     /// [`Error::NoVector`](crate::Error::NoVector) for the first text that [`check`](Self::check)
@@ -49,5 +64,10 @@ pub trait Embedder: Send + Sync {
     /// the rest. The constant is the design's for transformers.
     fn fusion_weight(&self) -> f32 {
         0.4
+    }
+
+    /// A closer comparison of the best hits with a question, for models that have one that is cheap.
+    fn comparison(&self, _question: &str) -> Option<Box<dyn Comparison + '_>> {
+        None
     }
 }
