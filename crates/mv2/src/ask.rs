@@ -232,7 +232,11 @@ impl Asker<'_> {
         };
         match question {
             Question::Vector { vector, .. } if only => self.by_vectors(&searcher, &vector),
-            Question::Vector { vector, weight } => self.by_both(&searcher, &vector, weight),
+            Question::Vector {
+                vector,
+                weight,
+                trust,
+            } => self.by_both(&searcher, &vector, weight, trust),
             Question::None(why) if only => Ok(self.nothing(&why.unwrap_or_default())),
             Question::None(why) => self.by_words(why),
         }
@@ -244,6 +248,7 @@ impl Asker<'_> {
             return Ok(Question::Vector {
                 vector: vector.clone(),
                 weight: WEIGHT_OF_GIVEN,
+                trust: 0.0,
             });
         }
         let Some(embedder) = &self.indexes.embedder else {
@@ -269,12 +274,13 @@ impl Asker<'_> {
             ));
         }
         // A query that the model knows in part is trusted in part.
-        let trust = (2.0 * embedder.coverage(text) - 1.0).clamp(0.0, 1.0);
+        let trust = f64::from((2.0 * embedder.coverage(text) - 1.0).clamp(0.0, 1.0));
         let mut vector = Vec::new();
         embedder.embed(&[text], mv2_embed::Role::Query, &mut vector)?;
         Ok(Question::Vector {
             vector,
-            weight: f64::from(embedder.fusion_weight() * trust),
+            weight: f64::from(embedder.fusion_weight()) * trust,
+            trust,
         })
     }
 
@@ -294,6 +300,7 @@ impl Asker<'_> {
         Ok(Question::Vector {
             vector,
             weight: 1.0,
+            trust: 0.0,
         })
     }
 
@@ -355,8 +362,34 @@ impl Asker<'_> {
         })
     }
 
+    /// Compares the best of the fused list with the question more closely, if the embedder can and knows the question.
+    fn look_again(&self, fused: &mut [(Candidate, f32)], trust: f64) -> Result<()> {
+        let embedder = self.indexes.embedder.as_deref().filter(|_| trust > 0.0);
+        let comparison = embedder.and_then(|embedder| embedder.comparison(&self.request.query));
+        let Some(mut comparison) = comparison else {
+            return Ok(());
+        };
+        let mut likeness = Vec::with_capacity(fusion::SECOND_LOOK);
+        for (candidate, _) in fused.iter().take(fusion::SECOND_LOOK) {
+            let doc = doc_text(&read(self.snapshot, candidate.frame)?);
+            let text = match &doc.title {
+                Some(title) => format!("{title}\n{}", doc.text),
+                None => doc.text,
+            };
+            likeness.push(comparison.compare(&text));
+        }
+        fusion::look_again(fused, &likeness, trust);
+        Ok(())
+    }
+
     /// Fuses the best of both sides; what the words find beyond them follows in its own order.
-    fn by_both(&self, searcher: &mv2_vec::Searcher, vector: &[f32], weight: f64) -> Result<List> {
+    fn by_both(
+        &self,
+        searcher: &mv2_vec::Searcher,
+        vector: &[f32],
+        weight: f64,
+        trust: f64,
+    ) -> Result<List> {
         let words = self.words(self.options.top_k.max(DEPTH))?;
         let near = self.nearest(searcher, vector, DEPTH)?;
         let best = &words.hits[..words.hits.len().min(DEPTH)];
@@ -392,7 +425,8 @@ impl Asker<'_> {
                 score: words.hits[at].score,
             })
         };
-        let fused = fusion::fuse(&candidates, &lex_scores, &vec_scores, weight);
+        let mut fused = fusion::fuse(&candidates, &lex_scores, &vec_scores, weight);
+        self.look_again(&mut fused, trust)?;
         let floor = fused.last().map_or(0.0, |(_, score)| *score);
         let mut hits: Vec<Ranked> = fused
             .iter()
@@ -442,6 +476,8 @@ enum Question {
     Vector {
         vector: Vec<f32>,
         weight: f64,
+        /// How far the model knows the question, 0 to 1; 0 where the question is no text.
+        trust: f64,
     },
     /// There is none, and why if a person should know.
     None(Option<String>),

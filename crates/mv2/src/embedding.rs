@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use mv2_embed::chunk::{self, ChunkOptions};
 use mv2_embed::{Embedder, Precision, Role};
 use mv2_format::{FrameId, SegmentKind};
 use mv2_store::{NewFrame, Snapshot, Store};
@@ -253,18 +254,52 @@ fn embedded(snapshot: &Snapshot, space: &Space) -> Result<Vec<FrameId>> {
     Ok(frames)
 }
 
-/// The vectors of a text. The embedder reads the start of a long one.
+/// Parts of a text that are embedded at a time.
+const BATCH: usize = 64;
+
+/// The vectors of a text: one for each part that the embedder reads whole and knows the script of.
 fn embed(embedder: &dyn Embedder, text: &EmbeddedText) -> Result<Vec<Row>> {
-    let whole = match &text.title {
-        Some(title) => format!("{title}\n{}", text.text),
-        None => text.text.clone(),
-    };
-    if embedder.check(&whole).is_err() {
-        return Ok(Vec::new());
+    let whole = 0..text.text.len();
+    let mut parts: Vec<(Range<usize>, String)> =
+        chunk::split(&text.text, &chunk_options(embedder), |piece| {
+            embedder.token_count(piece)
+        })
+        .into_iter()
+        .map(|part| {
+            let body = &text.text[part.range.clone()];
+            let above = [text.title.as_deref(), Some(&*part.heading)];
+            let above = above.into_iter().flatten().filter(|line| !line.is_empty());
+            let lines: Vec<&str> = above.chain([body]).collect();
+            (part.range, lines.join("\n"))
+        })
+        .collect();
+    if let (true, Some(title)) = (parts.is_empty(), &text.title) {
+        parts.push((whole, title.clone()));
     }
-    let mut vector = Vec::new();
-    embedder.embed(&[&whole], Role::Passage, &mut vector)?;
-    Ok(vec![(0..text.text.len() as u64, vector)])
+    parts.retain(|(_, text)| embedder.check(text).is_ok());
+    let mut rows = Vec::with_capacity(parts.len());
+    let dims = embedder.spec().dims as usize;
+    for batch in parts.chunks(BATCH) {
+        let texts: Vec<&str> = batch.iter().map(|(_, text)| &**text).collect();
+        let mut vectors = Vec::new();
+        embedder.embed(&texts, Role::Passage, &mut vectors)?;
+        let ranges = batch
+            .iter()
+            .map(|(range, _)| range.start as u64..range.end as u64);
+        rows.extend(ranges.zip(vectors.chunks(dims.max(1)).map(<[f32]>::to_vec)));
+    }
+    Ok(rows)
+}
+
+/// Parts that leave room for a title where the model has it.
+fn chunk_options(embedder: &dyn Embedder) -> ChunkOptions {
+    let limit = embedder.spec().max_tokens as usize;
+    let options = ChunkOptions::default();
+    ChunkOptions {
+        target: options.target.min(limit.div_ceil(4) * 3),
+        max: options.max.min(limit),
+        ..options
+    }
 }
 
 fn attach(store: &mut Store, space: &Space, frame: FrameId, rows: &[Row]) -> Result<()> {

@@ -4,10 +4,18 @@
 //! every candidate gets its real score on both sides. Ranks alone (reciprocal rank fusion) would not do: they cannot
 //! tell that a side is unsure, and lose whenever one is weak.
 
+use mv2_embed::Likeness;
 use mv2_format::FrameId;
 
 /// Hits of each side that are looked at.
 pub(crate) const DEPTH: usize = 100;
+
+/// Hits of the fused list that are compared with the question more closely.
+pub(crate) const SECOND_LOOK: usize = 30;
+
+/// Up to this mean length a closer comparison counts in full, beyond by as much less as texts are longer: something in
+/// a long text is alike by chance.
+const SHORT_TOKENS: f64 = 64.0;
 
 /// A candidate with its scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,6 +87,30 @@ pub(crate) fn fuse(
     fused
 }
 
+/// Orders the first of a fused list anew, by how much each is like the question; what follows keeps its order. `trust` is
+/// how far the model knows the question, 0 to 1.
+pub(crate) fn look_again(fused: &mut [(Candidate, f32)], likeness: &[Likeness], trust: f64) {
+    let count = likeness.len().min(fused.len());
+    let (head, rest) = fused.split_at_mut(count);
+    let scores: Vec<f32> = head.iter().map(|(_, score)| *score).collect();
+    let similarities: Vec<f32> = likeness.iter().map(|like| like.similarity).collect();
+    let (Some(scores), Some(scale)) = (Scale::of(&scores), Scale::of(&similarities)) else {
+        return;
+    };
+    let tokens: usize = likeness.iter().map(|like| like.tokens).sum();
+    let mean = tokens as f64 / likeness.len() as f64;
+    let weight = trust * (SHORT_TOKENS / mean.max(1.0)).min(1.0) * scores.deviation;
+    for ((_, score), similarity) in head.iter_mut().zip(similarities) {
+        *score += (weight * scale.z(f64::from(similarity))) as f32;
+    }
+    head.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.frame.cmp(&b.0.frame)));
+    // Scores tell the order of the whole list.
+    let last = head.last().map_or(f32::INFINITY, |(_, score)| *score);
+    for (_, score) in rest {
+        *score = score.min(last);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +159,28 @@ mod tests {
         );
         assert_eq!(order(&fuse(&candidates[..1], &[], &[0.2], 0.35)), [1]);
         assert!(fuse(&[], &[], &[], 0.35).is_empty());
+    }
+
+    #[test]
+    fn a_second_look_moves_short_texts_more_than_long_ones() {
+        let scores = [1.0, 0.9, 0.1, 0.05];
+        let list = || -> Vec<_> {
+            (0..4u64)
+                .map(|id| (candidate(id, None, None), scores[id as usize]))
+                .collect()
+        };
+        let like = |similarity, tokens| Likeness { similarity, tokens };
+        let looked = |tokens, trust| {
+            let mut list = list();
+            let likeness = [like(0.1, tokens), like(0.7, tokens), like(0.9, tokens)];
+            look_again(&mut list, &likeness, trust);
+            assert!(list.is_sorted_by(|a, b| a.1 >= b.1), "{list:?}");
+            order(&list)
+        };
+        assert_eq!(looked(20, 1.0), [1, 2, 0, 3]);
+        assert_eq!(looked(500, 1.0), [0, 1, 2, 3]);
+        assert_eq!(looked(20, 0.0), [0, 1, 2, 3]);
+        look_again(&mut [], &[], 1.0);
     }
 
     #[test]

@@ -291,3 +291,60 @@ fn vectors_of_the_callers_need_no_embedder_and_are_checked() {
     mem.commit().unwrap();
     assert_eq!(found(&mem, "car".into()), (Mode::Lex, vec![3]));
 }
+
+/// A paragraph of many words that no question below has anything to do with.
+fn filler(topic: &str) -> String {
+    format!("The {topic} of the old town was described in a long report by the council. ")
+        .repeat(20)
+}
+
+#[test]
+fn a_long_document_is_found_by_its_best_part() {
+    let dir = TempDir::new().unwrap();
+    let parts = [
+        filler("library"),
+        "My automobile broke down.".into(),
+        filler("garden"),
+    ];
+    let long = parts.join("\n\n");
+    let other = filler("bridge");
+    let mem = memory(&dir, &toy(), &[&other, &long]);
+    let vec = SearchRequest::builder("car").mode(Mode::Vec).build();
+    let response = mem.search(vec).unwrap();
+    let best = &response.hits[0];
+    assert_eq!(best.frame_id.get(), 1);
+    assert!(best.text.contains("automobile"), "{:?}", best.text);
+}
+
+#[cfg(feature = "static")]
+mod built_in {
+    use mv2::embed::StaticEmbedder;
+
+    use super::*;
+
+    fn built_in() -> OpenOptions {
+        OpenOptions::new().embedder(Arc::new(StaticEmbedder::new().unwrap()))
+    }
+
+    #[test]
+    fn synonyms_are_found_and_other_scripts_by_their_words() {
+        let dir = TempDir::new().unwrap();
+        let mem = memory(&dir, &built_in(), &TEXTS);
+        let (mode, hits) = found(&mem, "car".into());
+        assert_eq!((mode, hits[0]), (Mode::Hybrid, 0));
+        let (mode, hits) = found(&mem, "kitten".into());
+        assert_eq!((mode, hits[0]), (Mode::Hybrid, 2));
+        assert_eq!(found(&mem, "車".into()), (Mode::Lex, vec![3]));
+    }
+
+    #[test]
+    fn texts_without_a_vector_are_kept_and_the_rest_is_embedded() {
+        let dir = TempDir::new().unwrap();
+        let endless = "a".repeat(1_000_000);
+        let texts = ["", "?!", "\u{301}", &endless, "A boat on the lake."];
+        let mem = memory(&dir, &built_in(), &texts);
+        let vec = SearchRequest::builder("ship").mode(Mode::Vec).build();
+        assert_eq!(found(&mem, vec), (Mode::Vec, vec![4]));
+        assert_eq!(mem.stats().unwrap().active_frame_count, 5);
+    }
+}
