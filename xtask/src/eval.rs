@@ -4,6 +4,8 @@
 //! query is a [`SearchRequest`] of plain words, since that is what a question in natural language is;
 //! `--parsed` reads it with operators instead. Nothing depends on which set it is.
 //!
+//! Each set has rows for words, for vectors of the built-in embedder, and for both in one list.
+//!
 //! The documents of a conversation set have groups, one for each conversation. Such a set is *scoped*:
 //! each group gets its memory, as each user of an agent would, and a query searches that of its group.
 //! `--pooled` adds the figures with all groups in one memory.
@@ -17,17 +19,19 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use mv2::{Memvid, Mode, PutOptions, SearchRequest, Syntax};
+use mv2::embed::StaticEmbedder;
+use mv2::{Memvid, Mode, OpenOptions, PutOptions, SearchRequest, Syntax};
 use serde_json::{Value, json};
 
 use dataset::{Dataset, Doc};
 use metrics::{Answer, Figures};
 
 /// The modes that are measured, each in rows of its own.
-const MODES: [Mode; 1] = [Mode::Lex];
+const MODES: [Mode; 3] = [Mode::Lex, Mode::Vec, Mode::Hybrid];
 /// How many hits are asked for. Enough for every figure, and for a run file that others score.
 const TOP_K: usize = 100;
 /// Documents for each commit of an import, as `mv2 put --jsonl` does it.
@@ -153,7 +157,9 @@ impl Memories {
         }
         let mut by_group = HashMap::new();
         for (at, (group, docs)) in groups.into_iter().enumerate() {
-            let mut memory = Memvid::create(folder.path().join(format!("{at}.mv2")))?;
+            let embedder = Arc::new(StaticEmbedder::new()?);
+            let options = OpenOptions::new().embedder(embedder);
+            let mut memory = options.create(folder.path().join(format!("{at}.mv2")))?;
             for batch in docs.chunks(COMMIT_EVERY) {
                 for doc in batch {
                     memory.put_bytes_with_options(doc.body().as_bytes(), put_options(doc))?;
@@ -214,14 +220,16 @@ fn ask(memory: &Memvid, text: &str, mode: Mode, syntax: Syntax) -> Result<Vec<(S
     let request = SearchRequest {
         query: text.to_owned(),
         syntax,
+        mode,
         top_k: TOP_K,
         // Nobody reads them here.
         snippet_chars: 0,
         ..SearchRequest::default()
     };
     let response = memory.search(request)?;
+    // A question that the embedder does not know is answered by its words, or not at all.
     ensure!(
-        response.mode == mode,
+        response.mode == mode || (mode == Mode::Hybrid && response.mode == Mode::Lex),
         "asked for {mode}, searched {}",
         response.mode
     );

@@ -48,8 +48,14 @@ fn options(folder: &Path) -> Options {
 fn conversations_are_searched_one_by_one_and_together() {
     let folder = made_up();
     let rows = measure(&folder.path().join("made-up"), &options(folder.path())).unwrap();
-    let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-    assert_eq!(names, ["made-up", "made-up:pooled"]);
+    let asked: Vec<String> = rows
+        .iter()
+        .map(|row| format!("{} {}", row.name, row.mode))
+        .collect();
+    let expected = ["lex", "vec", "hybrid"];
+    assert_eq!(asked[..3], expected.map(|mode| format!("made-up {mode}")));
+    let pooled = expected.map(|mode| format!("made-up:pooled {mode}"));
+    assert_eq!(asked[3..], pooled);
     // q1 and q2 are right, q3, q5 and q6 find nothing.
     let scoped = rows[0].figures;
     assert_eq!(scoped.queries, 5);
@@ -57,7 +63,7 @@ fn conversations_are_searched_one_by_one_and_together() {
         assert!((figure - 0.4).abs() < 1e-12, "{figure}");
     }
     // Together, q5 finds its document as well, behind those with shorter texts.
-    assert!(rows[1].figures.recall10 > 0.59);
+    assert!(rows[3].figures.recall10 > 0.59);
 
     let run = fs::read_to_string(folder.path().join("made-up.lex.run")).unwrap();
     let q1: Vec<&str> = run.lines().filter(|line| line.starts_with("q1 ")).collect();
@@ -65,6 +71,7 @@ fn conversations_are_searched_one_by_one_and_together() {
     assert!(q1[0].starts_with("q1 a1 "), "{run}");
     assert!(!run.contains("q4") && !run.contains("q3"), "{run}");
     assert!(folder.path().join("made-up.pooled.lex.run").exists());
+    assert!(folder.path().join("made-up.hybrid.run").exists());
 }
 
 #[test]
