@@ -41,6 +41,7 @@ pub(crate) fn run() -> Result<()> {
             must(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
         }),
         ("test", || must(&mut cargo(TEST_COMMAND))),
+        ("remote", remote),
         ("conformance", || conformance::run(&[])),
         ("fixtures", || fixtures::run(fixtures::Mode::Check)),
         ("reader", reader::run_or_skip),
@@ -81,6 +82,17 @@ fn deny() -> Result<()> {
         println!("advisories: SKIPPED, their database cannot be fetched from here");
         Ok(())
     }
+}
+
+/// The embedder of a service, which is in no default build.
+fn remote() -> Result<()> {
+    let package = ["-p", "mv2-embed", "--features", "remote"];
+    must(
+        cargo(&["clippy", "--all-targets"])
+            .args(package)
+            .args(["--", "-D", "warnings"]),
+    )?;
+    must(cargo(&["test"]).args(package))
 }
 
 fn has_deny() -> bool {

@@ -6,10 +6,14 @@ pub mod chunk;
 pub mod coverage;
 mod embedder;
 mod error;
+#[cfg(feature = "remote")]
+mod remote;
 mod spec;
 
 #[cfg(feature = "static")]
 pub use builtin::{MaxSim, StaticEmbedder};
 pub use embedder::{Comparison, Embedder, Likeness, Role};
 pub use error::{BoxError, Error, NoVector, Result};
+#[cfg(feature = "remote")]
+pub use remote::{ApiKey, RemoteEmbedder, RemoteOptions, ServiceError};
 pub use spec::{EmbedSpec, Pooling, Precision};
