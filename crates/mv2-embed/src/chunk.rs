@@ -137,12 +137,15 @@ impl<F: FnMut(&str) -> usize> Splitter<'_, F> {
             if !self.heading.is_empty() {
                 self.heading.push_str(" > ");
             }
-            self.heading.push_str(title);
+            // No more than is kept: a heading of megabytes would be copied for each section under it.
+            let room = MAX_HEADING_BYTES.saturating_sub(self.heading.len());
+            let length = title.floor_char_boundary(room);
+            self.heading.push_str(&title[..length]);
+            if length < title.len() {
+                break;
+            }
         }
-        let mut length = self.heading.len().min(MAX_HEADING_BYTES);
-        while !self.heading.is_char_boundary(length) {
-            length -= 1;
-        }
+        let length = self.heading.floor_char_boundary(MAX_HEADING_BYTES);
         self.heading.truncate(length);
     }
 
@@ -326,6 +329,19 @@ mod tests {
             .map(|part| part.heading)
             .collect();
         assert_eq!(headings, ["A", "A > B", "A > B", "C"]);
+    }
+
+    #[test]
+    fn a_long_heading_is_cut_at_a_character() {
+        let heading = |title: &str| {
+            let text = format!("# {title}\n## b\n\none");
+            let last = split(&text, &options(4, 8, 0), words).pop();
+            last.unwrap().heading
+        };
+        assert_eq!(heading("a"), "a > b");
+        assert_eq!(heading(&"a".repeat(196)), "a".repeat(196) + " > b");
+        assert_eq!(heading(&"é".repeat(150)), "é".repeat(100));
+        assert_eq!(heading(&format!("a{}", "é".repeat(150))).len(), 199);
     }
 
     #[test]
