@@ -260,19 +260,20 @@ const BATCH: usize = 64;
 /// The vectors of a text: one for each part that the embedder reads whole and knows the script of.
 fn embed(embedder: &dyn Embedder, text: &EmbeddedText) -> Result<Vec<Row>> {
     let whole = 0..text.text.len();
-    let mut parts: Vec<(Range<usize>, String)> =
-        chunk::split(&text.text, &chunk_options(embedder), |piece| {
-            embedder.token_count(piece)
-        })
-        .into_iter()
-        .map(|part| {
-            let body = &text.text[part.range.clone()];
-            let above = [text.title.as_deref(), Some(&*part.heading)];
-            let above = above.into_iter().flatten().filter(|line| !line.is_empty());
-            let lines: Vec<&str> = above.chain([body]).collect();
-            (part.range, lines.join("\n"))
-        })
-        .collect();
+    let mut parts: Vec<(Range<usize>, String)> = chunk::split(
+        &text.text,
+        &chunk_options(embedder, text.title.as_deref()),
+        |piece| embedder.token_count(piece),
+    )
+    .into_iter()
+    .map(|part| {
+        let body = &text.text[part.range.clone()];
+        let above = [text.title.as_deref(), Some(&*part.heading)];
+        let above = above.into_iter().flatten().filter(|line| !line.is_empty());
+        let lines: Vec<&str> = above.chain([body]).collect();
+        (part.range, lines.join("\n"))
+    })
+    .collect();
     if let (true, Some(title)) = (parts.is_empty(), &text.title) {
         parts.push((whole, title.clone()));
     }
@@ -291,13 +292,15 @@ fn embed(embedder: &dyn Embedder, text: &EmbeddedText) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Parts that leave room for a title where the model has it.
-fn chunk_options(embedder: &dyn Embedder) -> ChunkOptions {
+/// Parts that the model reads whole, also behind a title, which may take up to half of what it reads.
+fn chunk_options(embedder: &dyn Embedder, title: Option<&str>) -> ChunkOptions {
     let limit = embedder.spec().max_tokens as usize;
+    let title = title.map_or(0, |title| embedder.token_count(title));
+    let max = limit - title.min(limit / 2);
     let options = ChunkOptions::default();
     ChunkOptions {
-        target: options.target.min(limit.div_ceil(4) * 3),
-        max: options.max.min(limit),
+        target: options.target.min(limit.div_ceil(4) * 3).min(max),
+        max: options.max.min(max),
         ..options
     }
 }

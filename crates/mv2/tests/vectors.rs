@@ -347,4 +347,20 @@ mod built_in {
         assert_eq!(found(&mem, vec), (Mode::Vec, vec![4]));
         assert_eq!(mem.stats().unwrap().active_frame_count, 5);
     }
+    /// A title takes of what the model reads; the end of the text behind it must not be lost.
+    #[test]
+    fn the_end_of_a_text_counts_behind_a_long_title() {
+        let dir = TempDir::new().unwrap();
+        let mut mem = built_in().create(dir.path().join("m.mv2")).unwrap();
+        let title = "history of the old town ".repeat(8);
+        for last in ["stone", "volcano"] {
+            let text = "stone ".repeat(249) + last;
+            let options = PutOptions::builder().title(&title).build();
+            mem.put_bytes_with_options(text.as_bytes(), options)
+                .unwrap();
+        }
+        mem.commit().unwrap();
+        let vec = SearchRequest::builder("volcano").mode(Mode::Vec).build();
+        assert_eq!(found(&mem, vec).1[0], 1);
+    }
 }
