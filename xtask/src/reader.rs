@@ -4,12 +4,13 @@
 //! That reader was written from the format pages alone, so it proves that they suffice. It runs in an
 //! environment of its own in the target folder, made anew when its requirements change.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::workspace::{cargo, must, output, read, root};
+use crate::python;
+use crate::workspace::{cargo, must, root, target};
 
 const FOLDER: &str = "fixtures/reader";
 
@@ -34,42 +35,9 @@ pub(crate) fn run_or_skip() -> Result<()> {
     }
 }
 
-/// The Python of the environment, which is made if it is missing or outdated.
+/// The Python of the environment.
 fn environment() -> Result<PathBuf> {
-    let wanted = read(&format!("{FOLDER}/requirements.txt"))?;
-    let folder = target()?.join("reader");
-    let bin = if cfg!(windows) { "Scripts" } else { "bin" };
-    let python = folder.join(bin).join("python");
-    let stamp = folder.join("requirements.txt");
-    if std::fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
-        return Ok(python);
-    }
-    quiet(
-        Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&folder),
-    )
-    .context("python3 makes no environment")?;
-    quiet(
-        Command::new(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "-r",
-            ])
-            .arg(root().join(FOLDER).join("requirements.txt")),
-    )
-    .context("pip installs no packages")?;
-    std::fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
-    Ok(python)
-}
-
-/// Runs a command whose output is of interest only if it fails.
-fn quiet(command: &mut Command) -> Result<()> {
-    output(command.stdin(Stdio::null())).map(drop)
+    python::environment("reader", &format!("{FOLDER}/requirements.txt"))
 }
 
 /// The built command.
@@ -81,13 +49,4 @@ fn mv2() -> Result<PathBuf> {
         bail!("cargo built no {}", path.display());
     }
     Ok(path)
-}
-
-/// The target folder: two above this program.
-fn target() -> Result<PathBuf> {
-    let program = std::env::current_exe().context("this program does not know its path")?;
-    let folder = program.parent().and_then(Path::parent);
-    folder
-        .map(Path::to_owned)
-        .context("this program lies in no target folder")
 }

@@ -55,6 +55,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rustix", &["mv2-store"]),
     ("anyhow", &["mv2-cli", "xtask"]),
     ("clap", &["mv2-cli", "xtask"]),
+    ("gemm", &["mv2-embed"]),
+    ("tokenizers", &["mv2-embed"]),
+    ("ureq", &["mv2-embed"]),
 ];
 
 /// The crate that may depend on anything and that nobody depends on.
@@ -95,6 +98,7 @@ const UNSAFE: &[&str] = &[
     "crates/mv2-vec/src/kernel/mod.rs",
     "crates/mv2-vec/src/kernel/x86.rs",
     "crates/mv2-vec/src/kernel/neon.rs",
+    "crates/mv2-embed/src/bert/matmul.rs",
 ];
 
 /// Encoders and decoders whose hash stands in the format page.

@@ -13,6 +13,15 @@ pub(crate) fn root() -> PathBuf {
     manifest.parent().map_or(manifest.clone(), Path::to_owned)
 }
 
+/// The target folder: two above this program.
+pub(crate) fn target() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("this program does not know its path")?;
+    let folder = program.parent().and_then(Path::parent);
+    folder
+        .map(Path::to_owned)
+        .context("this program lies in no target folder")
+}
+
 /// A `cargo` of the toolchain that runs this program, in the root folder.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

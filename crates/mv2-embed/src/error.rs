@@ -1,5 +1,7 @@
 //! What can go wrong with an embedding: a text that has no vector, a model that cannot be used.
 
+use std::path::PathBuf;
+
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -36,6 +38,33 @@ pub enum Error {
         expected: String,
         /// What was there.
         found: String,
+    },
+    /// No model has that name.
+    #[error("no model is called {name:?}{}", nearest.map_or_else(String::new, |name| format!("; did you mean {name}?")))]
+    UnknownModel {
+        /// The name that was asked for.
+        name: String,
+        /// The name of a model that is most like it.
+        nearest: Option<&'static str>,
+    },
+    /// The model is not on this machine, or not all of it.
+    #[error("model {model} is not on this machine: {looked_in} has not all of its files", looked_in = .looked_in.display())]
+    NotHere {
+        /// The model, as the hub calls it.
+        model: String,
+        /// Where it would be.
+        looked_in: PathBuf,
+    },
+    /// A file of a model is missing or cannot be read.
+    #[error("model {model}: {path}", path = .path.display())]
+    ModelFile {
+        /// The model's name.
+        model: String,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
     },
     /// The model failed while it ran.
     #[error("model {model} failed")]

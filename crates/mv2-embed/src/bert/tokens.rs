@@ -1,0 +1,143 @@
+//! Texts to the numbers of tokens, by the tokenizer that came with the model.
+
+use std::ops::ControlFlow;
+
+use tokenizers::{PostProcessor, Tokenizer, TruncationDirection};
+
+use super::fault::Fault;
+use crate::coverage;
+
+/// Bytes of text that are looked at for each token that a model reads. Words of any language have far fewer; what is longer is
+/// one endless word, or blanks.
+const BYTES_A_TOKEN: usize = 128;
+
+/// Bytes that are counted at once: the tokenizer keeps some hundred bytes for each token until it is done.
+const STRETCH: usize = 1 << 16;
+
+/// Share of the vocabulary that must be words (not single characters) of other scripts than Latin in a model that knows others.
+/// English models have below 1 %.
+const OTHER_SCRIPTS: f32 = 0.05;
+
+/// Code points below this one are Latin.
+const LATIN_END: u32 = 0x250;
+
+/// The tokenizer of a model.
+pub(super) struct Tokens {
+    tokenizer: Tokenizer,
+    /// The token that stands for what the vocabulary does not have.
+    unknown: Option<u32>,
+    /// Tokens of a text that are read, with the marks around it.
+    max_tokens: usize,
+    /// Whether words of Latin script alone are known.
+    pub(super) latin_only: bool,
+}
+
+impl Tokens {
+    /// Reads `tokenizer.json` for a model of `vocabulary` tokens that reads at most `max_tokens` of them.
+    pub(super) fn parse(json: &[u8], vocabulary: usize, max_tokens: usize) -> Result<Self, Fault> {
+        let mut tokenizer = Tokenizer::from_bytes(json)
+            .map_err(|error| Fault::new("content", "a tokenizer", error))?;
+        // Both are done here: what stands in the file is what it was trained with.
+        tokenizer.with_padding(None);
+        let _ = tokenizer.with_truncation(None);
+        let vocab = tokenizer.get_vocab(true);
+        if let Some((token, id)) = vocab.iter().find(|(_, id)| **id as usize >= vocabulary) {
+            let expected = format!("numbers of tokens below vocab_size, {vocabulary}");
+            return Err(Fault::new(
+                "vocabulary",
+                expected,
+                format!("{id} for {token:?}"),
+            ));
+        }
+        let marks = tokenizer
+            .get_post_processor()
+            .map_or(0, |post| post.added_tokens(false));
+        if marks >= max_tokens {
+            let expected = format!("fewer than {max_tokens} tokens around a text");
+            return Err(Fault::new("post_processor", expected, marks));
+        }
+        let unknown = ["[UNK]", "<unk>"]
+            .iter()
+            .find_map(|token| vocab.get(*token));
+        let words = |token: &&String| {
+            let mut letters = token.chars().filter(|c| c.is_alphabetic());
+            letters.clone().count() > 1 && letters.all(|c| u32::from(c) >= LATIN_END)
+        };
+        let others = vocab.keys().filter(words).count();
+        Ok(Self {
+            unknown: unknown.copied(),
+            max_tokens,
+            latin_only: (others as f32) < OTHER_SCRIPTS * vocab.len() as f32,
+            tokenizer,
+        })
+    }
+
+    /// The tokens of a text, with the marks around them, at most as many as the model reads.
+    pub(super) fn encode(&self, prefix: &str, text: &str) -> Result<Vec<u32>, tokenizers::Error> {
+        let text = &text[..floor(text, self.max_tokens.saturating_mul(BYTES_A_TOKEN))];
+        let text = format!("{prefix}{text}");
+        let mut encoding = self.tokenizer.encode_fast(text, false)?;
+        let post = self.tokenizer.get_post_processor();
+        let marks = post.map_or(0, |post| post.added_tokens(false));
+        encoding.truncate(self.max_tokens - marks, 0, TruncationDirection::Right);
+        // What was cut off would be given marks as well.
+        encoding.take_overflowing();
+        let encoding = self.tokenizer.post_process(encoding, None, true)?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The number of tokens of a text without marks. A long text is counted in stretches that end at blanks.
+    pub(super) fn count(&self, text: &str) -> usize {
+        let mut count = 0;
+        let _ = self.stretches(text, |ids| {
+            count += ids.len();
+            ControlFlow::Continue(())
+        });
+        count
+    }
+
+    /// Whether the vocabulary has any token of a text.
+    pub(super) fn knows(&self, text: &str) -> bool {
+        let known = self.stretches(text, |ids| {
+            match ids.iter().any(|id| Some(*id) != self.unknown) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        known.is_break()
+    }
+
+    /// The share of a text's letters and digits that the vocabulary covers.
+    pub(super) fn coverage(&self, text: &str) -> f32 {
+        match self.latin_only {
+            true => coverage::latin(text),
+            false => f32::from(u8::from(text.chars().any(char::is_alphanumeric))),
+        }
+    }
+
+    fn stretches(
+        &self,
+        mut text: &str,
+        mut look: impl FnMut(&[u32]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        while !text.is_empty() {
+            let end = floor(text, STRETCH);
+            let blank = text[..end].rfind(char::is_whitespace).filter(|at| *at > 0);
+            let end = match end == text.len() {
+                true => end,
+                false => blank.unwrap_or(end),
+            };
+            // A text that no tokenizer can read has no tokens; embedding it says why.
+            if let Ok(encoding) = self.tokenizer.encode_fast(&text[..end], false) {
+                look(encoding.get_ids())?;
+            }
+            text = &text[end..];
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The last boundary between characters at or before a byte.
+fn floor(text: &str, at: usize) -> usize {
+    text.floor_char_boundary(at)
+}
