@@ -16,7 +16,7 @@ const REQUIREMENTS: &str = "fixtures/bert/weights.txt";
 /// Lints the features and runs their tests, those that need the weights as well. Where the weights cannot be had, a message takes
 /// the place of these, except in CI.
 pub(crate) fn run() -> Result<()> {
-    let package = ["-p", "mv2-embed", "--features", "candle"];
+    let package = ["-p", "mv2-embed", "--features", "candle,hub"];
     must(
         cargo(&["clippy", "--all-targets"])
             .args(package)

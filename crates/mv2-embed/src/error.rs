@@ -47,6 +47,14 @@ pub enum Error {
         /// The name of a model that is most like it.
         nearest: Option<&'static str>,
     },
+    /// This build of the program has not what runs the model.
+    #[error("model {model}: this build cannot run it, it is without the feature {feature}")]
+    NotBuiltIn {
+        /// The model's name.
+        model: String,
+        /// The feature of this crate that runs it.
+        feature: &'static str,
+    },
     /// The model is not on this machine, or not all of it.
     #[error("model {model} is not on this machine: {looked_in} has not all of its files", looked_in = .looked_in.display())]
     NotHere {

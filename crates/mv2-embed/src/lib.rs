@@ -8,20 +8,24 @@ pub mod chunk;
 pub mod coverage;
 mod embedder;
 mod error;
-#[cfg(feature = "candle")]
 mod hub;
+mod known;
 #[cfg(feature = "remote")]
 mod remote;
+mod resolve;
 mod spec;
 
 #[cfg(feature = "candle")]
-pub use bert::{BertEmbedder, KNOWN_MODELS, KnownModel};
+pub use bert::BertEmbedder;
 #[cfg(feature = "static")]
 pub use builtin::{MaxSim, StaticEmbedder};
 pub use embedder::{Comparison, Embedder, Likeness, Role};
 pub use error::{BoxError, Error, NoVector, Result};
-#[cfg(feature = "candle")]
 pub use hub::{HubCache, Snapshot, is_offline};
+#[cfg(feature = "hub")]
+pub use hub::{PullError, PullOptions, PullProgress, pull};
+pub use known::{KNOWN_MODELS, KnownModel};
 #[cfg(feature = "remote")]
 pub use remote::{ApiKey, RemoteEmbedder, RemoteOptions, ServiceError};
+pub use resolve::{BUILT_IN, find, open};
 pub use spec::{EmbedSpec, Pooling, Precision};

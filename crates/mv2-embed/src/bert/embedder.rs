@@ -1,6 +1,6 @@
 //! [`BertEmbedder`]: from a folder to vectors.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 
@@ -8,7 +8,6 @@ use super::config::Config;
 use super::fault::Fault;
 use super::forward::{self, Pack};
 use super::kernels;
-use super::known::KnownModel;
 use super::model::Model;
 use super::recipe::Recipe;
 use super::safetensors::Tensors;
@@ -16,11 +15,9 @@ use super::tokens::Tokens;
 use crate::coverage;
 use crate::embedder::{Embedder, Role};
 use crate::error::{BoxError, Error, NoVector, Result};
-use crate::hub::HubCache;
+use crate::known::{FILES, KnownModel};
+use crate::resolve;
 use crate::spec::{EmbedSpec, Pooling, Precision};
-
-/// The files of a model.
-pub(crate) const FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
 
 /// Tokens that one thread takes through the model at once: enough for the products to be quick, few enough for what lies between
 /// them to stay near the processor.
@@ -58,7 +55,7 @@ impl BertEmbedder {
     /// [`Error::UnknownModel`] for what is neither a name nor a folder, [`Error::NotHere`] for a model that is not on this
     /// machine, and those of [`from_folder`](Self::from_folder).
     pub fn open(model: &str) -> Result<Self> {
-        Self::from_folder(&find(model, HubCache::from_env())?)
+        Self::from_folder(&resolve::find(model)?)
     }
 
     /// Reads the model in a folder.
@@ -212,44 +209,6 @@ impl std::fmt::Debug for BertEmbedder {
     }
 }
 
-/// The folder of a model: one that is named, or in the cache.
-pub(crate) fn find(model: &str, cache: Option<HubCache>) -> Result<PathBuf> {
-    let repo = match KnownModel::find(model) {
-        Some(known) => known.repo,
-        None if is_path(model) => return Ok(PathBuf::from(model)),
-        None if is_repo(model) => model,
-        None => {
-            return Err(Error::UnknownModel {
-                name: model.to_owned(),
-                nearest: KnownModel::nearest(model).map(|known| known.name),
-            });
-        }
-    };
-    let found = cache.as_ref().and_then(|cache| cache.find(repo, &FILES));
-    match found {
-        Some(snapshot) => Ok(snapshot.folder),
-        None => Err(Error::NotHere {
-            model: repo.to_owned(),
-            looked_in: cache.map_or_else(PathBuf::new, |cache| cache.repo(repo)),
-        }),
-    }
-}
-
-/// What is a folder, or is written as no name could be.
-fn is_path(model: &str) -> bool {
-    let path = Path::new(model);
-    path.is_absolute() || model.starts_with('.') || path.is_dir() || path.components().count() > 2
-}
-
-/// Whether it is written as publisher/name, in the letters that the hub allows.
-pub(crate) fn is_repo(model: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let name = |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(allowed);
-    model
-        .split_once('/')
-        .is_some_and(|(publisher, model)| name(publisher) && name(model))
-}
-
 /// Which texts run together, by their tokens: texts of like length, about [`PACK_TOKENS`] in all, or fewer where there would not
 /// be enough packs for all threads.
 fn packs(tokens: &[Vec<u32>], threads: usize) -> Vec<Vec<usize>> {
@@ -313,7 +272,7 @@ fn name_of(folder: &Path) -> String {
     let above = folder.parent().filter(|above| above.ends_with("snapshots"));
     let repo = name(above.and_then(Path::parent));
     match repo.strip_prefix("models--") {
-        Some(repo) => repo.rsplit("--").next().unwrap_or(repo).to_owned(),
+        Some(repo) => repo.replacen("--", "/", 1),
         None => name(Some(&folder)),
     }
 }
@@ -355,48 +314,13 @@ mod tests {
     }
 
     #[test]
-    fn models_are_found_by_name_and_by_folder() {
-        let root = tempfile::tempdir().unwrap();
-        let cache = HubCache::at(root.path());
-        let find = |model: &str| find(model, Some(cache.clone()));
-        let error = find("bge-small-en-v1.5").unwrap_err();
-        assert!(matches!(error, Error::NotHere { .. }), "{error}");
-        let folder = cache
-            .repo("BAAI/bge-small-en-v1.5")
-            .join("snapshots/c0ffee");
-        std::fs::create_dir_all(&folder).unwrap();
-        for file in FILES {
-            std::fs::write(folder.join(file), "").unwrap();
-        }
-        assert_eq!(find("bge-small-en-v1.5").unwrap(), folder);
-        assert_eq!(find("baai/BGE-small-en-v1.5").unwrap(), folder);
-        assert_eq!(find("./mine").unwrap(), Path::new("./mine"));
-        assert_eq!(find(root.path().to_str().unwrap()).unwrap(), root.path());
-        assert!(matches!(find("else/one"), Err(Error::NotHere { .. })));
-        let error = find("bge-smal-en").unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("did you mean bge-small-en-v1.5?"),
-            "{error}"
-        );
-        for name in ["", "what is this", "a/b c", "a/.."] {
-            assert!(
-                matches!(find(name), Err(Error::UnknownModel { .. })),
-                "{name}"
-            );
-        }
-        assert!(super::find("gte-large", None).is_err());
-    }
-
-    #[test]
     fn a_folder_in_the_cache_is_named_by_its_repository() {
         let cache = tempfile::tempdir().unwrap();
         let snapshot = cache
             .path()
             .join("models--intfloat--multilingual-e5-small/snapshots/abc");
         std::fs::create_dir_all(&snapshot).unwrap();
-        assert_eq!(name_of(&snapshot), "multilingual-e5-small");
+        assert_eq!(name_of(&snapshot), "intfloat/multilingual-e5-small");
         assert_eq!(name_of(Path::new("/some/where/mine")), "mine");
     }
 }

@@ -3,7 +3,6 @@
 //! | module | what belongs there |
 //! |---|---|
 //! | `embedder` | [`BertEmbedder`]: from a folder to vectors |
-//! | `known` | the models that are known by name |
 //! | `recipe` | how a model is used: pooling, length, prefixes |
 //! | `config`, `safetensors`, `tokens` | its three files |
 //! | `model` | the weights, as a pass uses them |
@@ -19,7 +18,6 @@ mod embedder;
 mod fault;
 mod forward;
 mod kernels;
-mod known;
 mod matmul;
 mod model;
 mod recipe;
@@ -27,4 +25,3 @@ mod safetensors;
 mod tokens;
 
 pub use embedder::BertEmbedder;
-pub use known::{KNOWN_MODELS, KnownModel};

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::fault::Fault;
-use super::known::KnownModel;
 use crate::error::Result;
+use crate::known::KnownModel;
 use crate::spec::Pooling;
 
 /// How a model is to be used.

@@ -11,7 +11,7 @@ use crate::error::{Error, NoVector, Result};
 use crate::spec::{EmbedSpec, Pooling, Precision};
 
 /// The model's name.
-pub(super) const NAME: &str = "mv2-static";
+pub(super) const NAME: &str = crate::BUILT_IN;
 
 /// Tokens of a text that are read. Chunks of 100 to 400 tokens rank within .01 of each other, those of 200 best.
 const MAX_TOKENS: u32 = 256;

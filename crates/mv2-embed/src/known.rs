@@ -26,6 +26,9 @@ pub struct KnownModel {
     pub about: &'static str,
 }
 
+/// The files of a model.
+pub(crate) const FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
+
 /// What the authors of the BGE models put before a question, in English.
 const BGE_QUERY: &str = "Represent this sentence for searching relevant passages: ";
 

@@ -1,0 +1,152 @@
+//! From the name of a model to its folder, and to an embedder.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::embedder::Embedder;
+use crate::error::{Error, Result};
+use crate::hub::HubCache;
+use crate::known::{FILES, KnownModel};
+
+/// The name of the built-in model.
+pub const BUILT_IN: &str = "mv2-static";
+
+/// Makes ready the embedder of a name: [`BUILT_IN`], one of the [known](crate::KNOWN_MODELS) models, another publisher's as
+/// `publisher/name`, or a folder. Nothing is downloaded. The name that a memory keeps with its vectors is such a name, too, unless
+/// the model was in a folder.
+///
+/// ```
+/// # #[cfg(feature = "static")] {
+/// let embedder = mv2_embed::open(mv2_embed::BUILT_IN)?;
+/// assert_eq!(embedder.spec().dims, 256);
+/// # }
+/// # Ok::<(), mv2_embed::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::UnknownModel`] for what is neither, [`Error::NotHere`] for a model that is not on this machine,
+/// [`Error::NotBuiltIn`] where this build cannot run it, and what is wrong with its files.
+pub fn open(model: &str) -> Result<Arc<dyn Embedder>> {
+    if model.eq_ignore_ascii_case(BUILT_IN) {
+        return built_in();
+    }
+    match find(model) {
+        Ok(folder) => transformer(model, &folder),
+        // Downloading it would not help here.
+        Err(Error::NotHere { .. }) if !cfg!(feature = "candle") => not_built_in(model, "candle"),
+        Err(error) => Err(error),
+    }
+}
+
+/// The folder of a model that is not built in: the one that is named, or the one in the [cache](HubCache::from_env) of the hub.
+/// A folder is not looked into.
+///
+/// # Errors
+/// [`Error::UnknownModel`] for what is neither a name nor a folder, [`Error::NotHere`] for a model that is not in the cache.
+pub fn find(model: &str) -> Result<PathBuf> {
+    find_in(model, HubCache::from_env().as_ref())
+}
+
+fn find_in(model: &str, cache: Option<&HubCache>) -> Result<PathBuf> {
+    let repo = match KnownModel::find(model) {
+        Some(known) => known.repo,
+        None if is_path(model) => return Ok(PathBuf::from(model)),
+        None if is_repo(model) => model,
+        None => {
+            return Err(Error::UnknownModel {
+                name: model.to_owned(),
+                nearest: KnownModel::nearest(model).map(|known| known.name),
+            });
+        }
+    };
+    let found = cache.and_then(|cache| cache.find(repo, &FILES));
+    match found {
+        Some(snapshot) => Ok(snapshot.folder),
+        None => Err(Error::NotHere {
+            model: repo.to_owned(),
+            looked_in: cache.map_or_else(PathBuf::new, |cache| cache.repo(repo)),
+        }),
+    }
+}
+
+/// Whether it is written as publisher/name, in the letters that the hub allows.
+pub(crate) fn is_repo(model: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let name = |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(allowed);
+    model
+        .split_once('/')
+        .is_some_and(|(publisher, model)| name(publisher) && name(model))
+}
+
+/// What is a folder, or is written as no name could be.
+fn is_path(model: &str) -> bool {
+    let path = Path::new(model);
+    path.is_absolute() || model.starts_with('.') || path.is_dir() || path.components().count() > 2
+}
+
+#[cfg(feature = "static")]
+fn built_in() -> Result<Arc<dyn Embedder>> {
+    Ok(Arc::new(crate::StaticEmbedder::new()?))
+}
+
+#[cfg(not(feature = "static"))]
+fn built_in() -> Result<Arc<dyn Embedder>> {
+    not_built_in(BUILT_IN, "static")
+}
+
+#[cfg(feature = "candle")]
+fn transformer(_name: &str, folder: &Path) -> Result<Arc<dyn Embedder>> {
+    Ok(Arc::new(crate::BertEmbedder::from_folder(folder)?))
+}
+
+#[cfg(not(feature = "candle"))]
+fn transformer(name: &str, _folder: &Path) -> Result<Arc<dyn Embedder>> {
+    not_built_in(name, "candle")
+}
+
+fn not_built_in(model: &str, feature: &'static str) -> Result<Arc<dyn Embedder>> {
+    Err(Error::NotBuiltIn {
+        model: model.to_owned(),
+        feature,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_are_found_by_name_and_by_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = HubCache::at(root.path());
+        let find = |model: &str| find_in(model, Some(&cache));
+        let error = find("bge-small-en-v1.5").unwrap_err();
+        assert!(matches!(error, Error::NotHere { .. }), "{error}");
+        let folder = cache
+            .repo("BAAI/bge-small-en-v1.5")
+            .join("snapshots/c0ffee");
+        std::fs::create_dir_all(&folder).unwrap();
+        for file in FILES {
+            std::fs::write(folder.join(file), "").unwrap();
+        }
+        assert_eq!(find("bge-small-en-v1.5").unwrap(), folder);
+        assert_eq!(find("baai/BGE-small-en-v1.5").unwrap(), folder);
+        assert_eq!(find("./mine").unwrap(), Path::new("./mine"));
+        assert_eq!(find(root.path().to_str().unwrap()).unwrap(), root.path());
+        assert!(matches!(find("else/one"), Err(Error::NotHere { .. })));
+        let error = find("bge-smal-en").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("did you mean bge-small-en-v1.5?"),
+            "{error}"
+        );
+        for name in ["", "what is this", "a/b c", "a/.."] {
+            assert!(
+                matches!(find(name), Err(Error::UnknownModel { .. })),
+                "{name}"
+            );
+        }
+        assert!(find_in("gte-large", None).is_err());
+    }
+}
