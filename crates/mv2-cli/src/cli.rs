@@ -208,6 +208,9 @@ pub(crate) struct SearchArgs {
     /// A vector to search with, as JSON: for memories whose vectors you make
     #[arg(long, value_name = "[N,...]", value_parser = vector, allow_hyphen_values = true)]
     pub(crate) vector: Option<Vector>,
+    /// Look at every vector, also where there is a graph of them, which finds nearly all that it should
+    #[arg(long)]
+    pub(crate) exact: bool,
     #[command(flatten)]
     pub(crate) filters: FilterArgs,
     /// Length of the snippets, in characters

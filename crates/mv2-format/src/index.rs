@@ -68,6 +68,8 @@ pub struct SegmentSize {
     pub bytes: u64,
     /// How many of its frames have died since the dead ones were set apart.
     pub dead: u64,
+    /// Whether it was built with [`Effort::Thorough`].
+    pub thorough: bool,
 }
 
 /// What a new segment of an index over attachments is made of, and what is wanted of it.

@@ -215,9 +215,14 @@ impl SegmentBytes {
 
     /// Wraps bytes that were made in this process and need no check.
     pub fn from_vec(bytes: Vec<u8>) -> Self {
-        let body_len = bytes.len();
+        Self::from_owner(Arc::new(bytes))
+    }
+
+    /// The same, for an owner who takes them back later.
+    pub fn from_owner(owner: Arc<dyn ByteOwner>) -> Self {
+        let body_len = owner.bytes().len();
         let shared = Shared {
-            owner: Arc::new(bytes),
+            owner,
             body_len,
             offset: FileOffset(0),
             checked: None,
@@ -262,6 +267,7 @@ impl SegmentBytes {
     /// # Errors
     /// [`Error::Truncated`] if the range ends behind these bytes, [`Error::Checksum`] if a page
     /// that it touches is damaged.
+    #[inline]
     pub fn get(&self, range: Range<usize>) -> Result<&[u8]> {
         let range = self.absolute(range)?;
         self.shared.check(&range)?;
@@ -276,6 +282,7 @@ impl SegmentBytes {
         self.get(0..self.len())
     }
 
+    #[inline]
     fn absolute(&self, range: Range<usize>) -> Result<Range<usize>> {
         if range.start > range.end || range.end > self.len() {
             return Err(Error::Truncated {
@@ -303,6 +310,7 @@ impl Shared {
     /// Checks the pages under a range of the body that were not checked yet.
     ///
     /// Two threads may check the same page at once; both come to the same result.
+    #[inline]
     fn check(&self, range: &Range<usize>) -> Result<()> {
         let Some(checked) = &self.checked else {
             return Ok(());
@@ -351,6 +359,7 @@ impl Shared {
     }
 }
 
+#[inline]
 fn is_set(bits: &[AtomicU64], index: usize) -> bool {
     bits[index / 64].load(Ordering::Acquire) & (1 << (index % 64)) != 0
 }

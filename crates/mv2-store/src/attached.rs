@@ -209,6 +209,8 @@ pub(crate) fn due(
                 rows: entry.rows,
                 bytes: entry.body_len,
                 dead: state.tombstones(frames, entry.last_commit)?.len() as u64,
+                // Only then were the dead ones set apart.
+                thorough: entry.last_commit != CommitId(0),
             });
         }
         if let Some(group) = index.due(&sizes) {

@@ -1,13 +1,61 @@
 //! Building segments: rows come in encoded, and stand in the segment byte for byte.
 
-use mv2_format::FrameId;
+use std::fmt;
+use std::sync::Arc;
+
+use mv2_format::segment::ByteOwner;
 use mv2_format::wire::pad_to;
+use mv2_format::{FrameId, SegmentBytes};
 
 use crate::error::{Error, Result};
-use crate::layout::{ALIGN, Head, MAX_ROWS, Sections};
+use crate::graph::build::{Built, Source, build};
+use crate::graph::calibrate::{calibrate, recall};
+use crate::layout::{ALIGN, HEAD_BYTES, Head, MAX_EF, MAX_ROWS, Sections};
 use crate::rows::{RowRef, Rows};
 use crate::segment::Segment;
 use crate::spec::Spec;
+
+/// Whether a segment gets a graph, by which searches of large ones need not look at every row.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Graph<'a> {
+    /// None: searches scan the codes.
+    #[default]
+    None,
+    /// A graph, built now. It is left out again if a search in it would cost as much as a scan: of
+    /// few vectors, or of many without any structure.
+    Build(GraphOptions<'a>),
+}
+
+/// How a graph is built.
+#[derive(Clone, Copy)]
+pub struct GraphOptions<'a> {
+    /// Decides the order in which nodes are linked. The same rows and seed give the same bytes.
+    pub seed: u64,
+    /// How many candidates a search keeps, 1 to 4,096. `None`: as many as find nearly all that a
+    /// scan finds, which is tried. With a number, the graph is never left out.
+    pub ef: Option<u32>,
+    /// Asked every now and then; if it says yes, nothing is built.
+    pub cancelled: &'a dyn Fn() -> bool,
+}
+
+impl Default for GraphOptions<'_> {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            ef: None,
+            cancelled: &|| false,
+        }
+    }
+}
+
+impl fmt::Debug for GraphOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GraphOptions")
+            .field("seed", &self.seed)
+            .field("ef", &self.ef)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Collects the rows of frames and writes them as a segment.
 ///
@@ -148,7 +196,16 @@ impl SegmentBuilder {
     /// # Errors
     /// [`Error::NoRows`] if no frame was added, [`Error::FrameTwice`], [`Error::TooMany`] if the
     /// ids of the frames are 2^32 or more apart.
-    pub fn finish(mut self) -> Result<Vec<u8>> {
+    pub fn finish(self) -> Result<Vec<u8>> {
+        self.finish_with(&Graph::None)
+    }
+
+    /// The segment's bytes, with a graph if one is wanted. That takes about a millisecond for each
+    /// row: it is nothing for a commit.
+    ///
+    /// # Errors
+    /// As for [`finish`](Self::finish); [`Error::Cancelled`], [`Error::Graph`].
+    pub fn finish_with(mut self, graph: &Graph<'_>) -> Result<Vec<u8>> {
         self.sort()?;
         let (Some(first), Some(last)) = (self.keys.first(), self.keys.last()) else {
             return Err(Error::NoRows);
@@ -162,12 +219,17 @@ impl SegmentBuilder {
                 limit: u32::MAX.into(),
             });
         }
-        let head = Head {
+        let graph = match graph {
+            Graph::None => None,
+            Graph::Build(options) => Some((self.links(options)?, options)),
+        };
+        let mut head = Head {
             spec: self.spec,
             // At most MAX_ROWS, see `push`.
             rows: self.keys.len() as u32,
             first_frame,
             last_frame,
+            graph: graph.as_ref().map(|(graph, _)| graph.head),
         };
         let sections = Sections::of(&head).ok_or(Error::TooMany {
             what: "bytes",
@@ -195,7 +257,35 @@ impl SegmentBuilder {
             pad_to(&mut out, ALIGN);
             out.extend_from_slice(bytes);
         }
-        Ok(out)
+        let Some((graph, options)) = graph else {
+            return Ok(out);
+        };
+        for numbers in [
+            &graph.node_rows,
+            &graph.next_rows,
+            &graph.zero,
+            &graph.upper_nodes,
+            &graph.upper,
+        ] {
+            pad_to(&mut out, ALIGN);
+            out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        }
+        drop(graph);
+        calibrated(&mut head, out, options)
+    }
+
+    fn links(&self, options: &GraphOptions<'_>) -> Result<Built> {
+        if (options.cancelled)() {
+            return Err(Error::Cancelled);
+        }
+        let source = Source {
+            dims: self.spec.dims as usize,
+            metric: self.spec.metric,
+            codes: &self.codes,
+            scales: &self.scales,
+            norms: &self.norms,
+        };
+        build(&source, options.seed, options.cancelled)
     }
 
     /// Brings rows into their order and refuses frames that were added twice.
@@ -221,6 +311,37 @@ impl SegmentBuilder {
         permute(&mut self.exact, &order, self.spec.exact_bytes());
         Ok(())
     }
+}
+
+/// A segment with a graph, and what a search of that needs; without the graph, which is at the
+/// end, if that is of no use.
+fn calibrated(head: &mut Head, bytes: Vec<u8>, options: &GraphOptions<'_>) -> Result<Vec<u8>> {
+    let bytes = Arc::new(bytes);
+    let owner: Arc<dyn ByteOwner> = Arc::<Vec<u8>>::clone(&bytes);
+    let segment = Arc::new(Segment::open(SegmentBytes::from_owner(owner))?);
+    let found = match options.ef {
+        Some(ef) => {
+            let ef = ef.clamp(1, MAX_EF);
+            Some((ef, recall(&segment, ef, options.cancelled)?))
+        }
+        None => calibrate(&segment, options.cancelled)?,
+    };
+    drop(segment);
+    if (options.cancelled)() {
+        return Err(Error::Cancelled);
+    }
+    // Nobody else has them any more, so that they are not copied.
+    let mut bytes = Arc::unwrap_or_clone(bytes);
+    match (&mut head.graph, found) {
+        (Some(graph), Some((ef, recall))) => (graph.ef, graph.recall) = (ef, recall),
+        _ => {
+            head.graph = None;
+            let sections = Sections::of(head);
+            bytes.truncate(sections.map_or(bytes.len(), |sections| sections.end));
+        }
+    }
+    bytes[..HEAD_BYTES].copy_from_slice(&head.encode());
+    Ok(bytes)
 }
 
 fn permute(bytes: &mut Vec<u8>, order: &[usize], width: usize) {

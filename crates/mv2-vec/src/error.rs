@@ -117,6 +117,12 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The builder of graphs failed, or built one of another shape than its version does.
+    #[error("the graph of the vectors could not be built: {0}; build the segment without one")]
+    Graph(String),
+    /// The caller wants the segment no more.
+    #[error("building the vector segment was cancelled")]
+    Cancelled,
     /// Vectors of two spaces were to be mixed.
     #[error("vectors do not mix: {what} is {found} here and {expected} there")]
     Mismatch {

@@ -2,10 +2,10 @@
 //! Normative text: `FORMAT.md`.
 //!
 //! ```text
-//! +-----------+--------+--------+--------+-------+-------+-------+
-//! | head      | frames | ranges | scales | norms | codes | exact |
-//! | 128 bytes | u32    | 2 x u32| f32    | f32   | i8    | f16/32|
-//! +-----------+--------+--------+--------+-------+-------+-------+
+//! +-----------+--------+--------+--------+-------+-------+-------+ - - - - - - - - - - - - - - - +
+//! | head      | frames | ranges | scales | norms | codes | exact | graph: see `FORMAT.md`        |
+//! | 128 bytes | u32    | 2 x u32| f32    | f32   | i8    | f16/32| only in large segments        |
+//! +-----------+--------+--------+--------+-------+-------+-------+ - - - - - - - - - - - - - - - +
 //! ```
 //!
 //! All of them have one entry for each row, in the order of the rows: by frame, then byte range.
@@ -20,13 +20,24 @@ use crate::spec::{Exact, Metric, Spec};
 
 const MAGIC: [u8; 4] = *b"MV2V";
 const VERSION: u16 = 1;
+const HAS_GRAPH: u16 = 1;
 
 /// Bytes of the head.
 pub(crate) const HEAD_BYTES: usize = 128;
 /// Sections begin at multiples of this, a cache line.
 pub(crate) const ALIGN: usize = 64;
-/// Most rows of one segment, so that counts and offsets are far from the ends of their fields.
+/// Most rows of one segment, so that a row number never is the mark for "none".
 pub(crate) const MAX_ROWS: u64 = 1 << 31;
+/// Neighbours of a node in the lowest layer of a graph, and in the layers above. The builder's.
+pub(crate) const ZERO_LINKS: usize = 64;
+/// See [`ZERO_LINKS`].
+pub(crate) const UPPER_LINKS: usize = 32;
+/// Most layers above the lowest one: each has a sixteenth of the nodes of the one below.
+pub(crate) const MAX_UPPER: usize = 8;
+/// Most candidates that a search keeps by default.
+pub(crate) const MAX_EF: u32 = 4_096;
+/// The mark for "no neighbour" and "no further row".
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +46,31 @@ pub(crate) struct Head {
     pub(crate) rows: u32,
     pub(crate) first_frame: FrameId,
     pub(crate) last_frame: FrameId,
+    pub(crate) graph: Option<GraphHead>,
+}
+
+/// What the head says of a graph.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct GraphHead {
+    /// Distinct codes (with distinct scales unless under the cosine), each a node.
+    pub(crate) nodes: u32,
+    /// The node where every search begins.
+    pub(crate) entry: u32,
+    /// How many candidates a search keeps by default.
+    pub(crate) ef: u32,
+    /// Recall@10 of that `ef`, as measured when the graph was built.
+    pub(crate) recall: f32,
+    pub(crate) seed: u64,
+    pub(crate) ef_construction: u32,
+    /// Nodes of the layers above the lowest, the largest first; zeros follow.
+    pub(crate) upper: [u32; MAX_UPPER],
+}
+
+impl GraphHead {
+    /// Number of layers above the lowest.
+    pub(crate) fn layers(&self) -> usize {
+        self.upper.iter().take_while(|len| **len > 0).count()
+    }
 }
 
 /// Where the sections of a segment begin, and where the last one ends.
@@ -46,6 +82,14 @@ pub(crate) struct Sections {
     pub(crate) norms: usize,
     pub(crate) codes: usize,
     pub(crate) exact: usize,
+    /// Node to its first row; only if there are fewer nodes than rows.
+    pub(crate) node_rows: usize,
+    /// Row to the next row of the same node; likewise.
+    pub(crate) next_rows: usize,
+    pub(crate) zero: usize,
+    /// Position in the upper layers to node.
+    pub(crate) upper_nodes: usize,
+    pub(crate) upper: usize,
     pub(crate) end: usize,
 }
 
@@ -68,6 +112,15 @@ impl Sections {
             exact: take(rows, spec.exact_bytes())?,
             ..Self::default()
         };
+        if let Some(graph) = &head.graph {
+            let duplicates = graph.nodes < rows;
+            sections.node_rows = take(if duplicates { graph.nodes } else { 0 }, 4)?;
+            sections.next_rows = take(if duplicates { rows } else { 0 }, 4)?;
+            sections.zero = take(graph.nodes, ZERO_LINKS * 4)?;
+            sections.upper_nodes = take(graph.upper[0], 4)?;
+            let upper: u64 = graph.upper.iter().map(|len| u64::from(*len)).sum();
+            sections.upper = take(u32::try_from(upper).ok()?, UPPER_LINKS * 4)?;
+        }
         sections.end = end;
         Some(sections)
     }
@@ -88,7 +141,10 @@ impl Head {
                 readable: VERSION,
             });
         }
-        reader.reserved(2)?;
+        let flags = reader.u16()?;
+        if flags & !HAS_GRAPH != 0 {
+            return Err(Error::invalid("flags 0 or 1", flags));
+        }
         let dims = reader.u32()?;
         let (metric, exact) = (reader.u8()?, reader.u8()?);
         reader.reserved(2)?;
@@ -118,11 +174,17 @@ impl Head {
                 format!("{first_frame} to {last_frame}"),
             ));
         }
+        let graph = if flags & HAS_GRAPH != 0 {
+            Some(GraphHead::read(&mut reader, rows)?)
+        } else {
+            None
+        };
         let head = Self {
             spec,
             rows,
             first_frame,
             last_frame,
+            graph,
         };
         reader.reserved(HEAD_BYTES - reader.pos())?;
         let sections = Sections::of(&head).filter(|sections| sections.end == len);
@@ -144,7 +206,8 @@ impl Head {
         let spec = &self.spec;
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&[0; 2]);
+        let flags = if self.graph.is_some() { HAS_GRAPH } else { 0 };
+        out.extend_from_slice(&flags.to_le_bytes());
         out.extend_from_slice(&spec.dims.to_le_bytes());
         out.extend_from_slice(&[spec.metric.code(), spec.exact.code(), 0, 0]);
         out.extend_from_slice(&spec.space.to_le_bytes());
@@ -153,12 +216,61 @@ impl Head {
         out.extend_from_slice(&self.first_frame.get().to_le_bytes());
         out.extend_from_slice(&self.last_frame.get().to_le_bytes());
         out.extend_from_slice(&self.rows.to_le_bytes());
+        if let Some(graph) = &self.graph {
+            out.extend_from_slice(&graph.nodes.to_le_bytes());
+            out.extend_from_slice(&graph.entry.to_le_bytes());
+            out.extend_from_slice(&graph.ef.to_le_bytes());
+            out.extend_from_slice(&graph.recall.to_le_bytes());
+            out.extend_from_slice(&graph.ef_construction.to_le_bytes());
+            out.extend_from_slice(&graph.seed.to_le_bytes());
+            for len in graph.upper {
+                out.extend_from_slice(&len.to_le_bytes());
+            }
+        }
         out.resize(HEAD_BYTES, 0);
         out
     }
 }
 
-/// The bytes of row `index` in a section of entries of `width` bytes.
+impl GraphHead {
+    fn read(reader: &mut Reader<'_>, rows: u32) -> Result<Self> {
+        let mut graph = Self {
+            nodes: reader.u32()?,
+            entry: reader.u32()?,
+            ef: reader.u32()?,
+            recall: f32::from_bits(reader.u32()?),
+            ef_construction: reader.u32()?,
+            seed: reader.u64()?,
+            upper: [0; MAX_UPPER],
+        };
+        if graph.nodes == 0 || graph.nodes > rows || graph.entry >= graph.nodes {
+            return Err(Error::invalid(
+                format!("1 to {rows} nodes and an entry among them"),
+                format!("{} nodes, entry {}", graph.nodes, graph.entry),
+            ));
+        }
+        if graph.ef == 0 || graph.ef > MAX_EF || !(0.0..=1.0).contains(&graph.recall) {
+            return Err(Error::invalid(
+                format!("1 to {MAX_EF} candidates and a recall from 0 to 1"),
+                format!("{} and {}", graph.ef, graph.recall),
+            ));
+        }
+        let mut below = graph.nodes;
+        for len in &mut graph.upper {
+            *len = reader.u32()?;
+            if *len > 0 && *len >= below {
+                return Err(Error::invalid(
+                    format!("fewer nodes than the {below} of the layer below"),
+                    *len,
+                ));
+            }
+            below = *len;
+        }
+        Ok(graph)
+    }
+}
+
+/// The bytes of row or node `index` in a section of entries of `width` bytes.
 pub(crate) fn entry(section: usize, index: u32, width: usize) -> Range<usize> {
     let start = section + index as usize * width;
     start..start + width

@@ -2,6 +2,7 @@
 
 mod build;
 mod error;
+mod graph;
 pub mod kernel;
 mod layout;
 mod query;
@@ -11,7 +12,7 @@ mod segment;
 mod spec;
 mod view;
 
-pub use build::SegmentBuilder;
+pub use build::{Graph, GraphOptions, SegmentBuilder};
 pub use error::{Error, Result, Which};
 pub use rows::{RowRef, Rows, encode_rows, spec_of_rows};
 pub use search::{Hit, Searcher, VecSearchOptions};

@@ -27,6 +27,7 @@ pub(crate) struct Query {
     pub(crate) kernel: Kernel,
     exact: Vec<f32>,
     code: Vec<u8>,
+    code_sum: i32,
     scale: f32,
     norm: f32,
     /// The bound of a dot product is this times the row's scale,
@@ -52,6 +53,7 @@ impl Query {
             per_norm: 0.0,
             rounding: 0.0,
             exact,
+            code_sum: Code::new(&code).sum(),
             code,
         };
         if spec.exact != Exact::None {
@@ -83,7 +85,7 @@ impl Query {
 
     /// The code.
     pub(crate) fn code(&self) -> Code<'_> {
-        Code::new(&self.code)
+        Code::with_sum(&self.code, self.code_sum)
     }
 
     /// The score by codes, from their dot product and the row's scale and squared norm.

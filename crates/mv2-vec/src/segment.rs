@@ -1,12 +1,13 @@
 //! A vector segment: opened in constant time, read row by row, verified on request.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
 use mv2_format::{FrameId, SegmentBytes};
 
 use crate::error::{Error, Result};
-use crate::layout::{HEAD_BYTES, Head, Sections, entry};
+use crate::layout::{GraphHead, HEAD_BYTES, Head, NONE, Sections, UPPER_LINKS, ZERO_LINKS, entry};
 use crate::rows::{RowRef, quantise, squared_norm};
 use crate::spec::{Exact, Spec};
 
@@ -41,6 +42,18 @@ impl Segment {
     /// Number of vectors.
     pub fn rows(&self) -> u32 {
         self.head.rows
+    }
+
+    /// Number of different vectors, if there is a graph of them.
+    pub fn nodes(&self) -> Option<u32> {
+        self.graph().map(|graph| graph.nodes)
+    }
+
+    /// How many candidates a search in the graph keeps by default, and the recall@10 that was
+    /// measured with that when the graph was built.
+    pub fn calibration(&self) -> Option<(usize, f32)> {
+        let graph = self.graph()?;
+        Some((graph.ef as usize, graph.recall))
     }
 
     /// The lowest frame.
@@ -197,6 +210,66 @@ impl Segment {
     }
 }
 
+/// The graph. Numbers of rows that come out of it are checked here, those of nodes and positions
+/// where they are used.
+impl Segment {
+    pub(crate) fn graph(&self) -> Option<&GraphHead> {
+        self.head.graph.as_ref()
+    }
+
+    /// The first row of a node.
+    pub(crate) fn node_row(&self, node: u32) -> Result<u32> {
+        if !self.has_copies() {
+            return Ok(node);
+        }
+        let row = self.u32_at(self.at.node_rows, node)?;
+        if row >= self.rows() {
+            return Err(Error::invalid(format!("a row below {}", self.rows()), row));
+        }
+        Ok(row)
+    }
+
+    /// Whether nodes stand for several rows.
+    fn has_copies(&self) -> bool {
+        let nodes = self.head.graph.as_ref().map(|graph| graph.nodes);
+        nodes.is_some_and(|nodes| nodes < self.rows())
+    }
+
+    /// The next row with the same code.
+    pub(crate) fn next_row(&self, row: u32) -> Result<Option<u32>> {
+        if !self.has_copies() {
+            return Ok(None);
+        }
+        let next = self.u32_at(self.at.next_rows, row)?;
+        if next == NONE {
+            return Ok(None);
+        }
+        // Ascending, so that a walk ends.
+        if next <= row || next >= self.rows() {
+            return Err(Error::invalid(
+                format!("a row after {row} with the same code"),
+                next,
+            ));
+        }
+        Ok(Some(next))
+    }
+
+    /// The neighbours of a node in the lowest layer, as bytes.
+    pub(crate) fn zero_links(&self, node: u32) -> Result<&[u8]> {
+        self.get(entry(self.at.zero, node, ZERO_LINKS * 4))
+    }
+
+    /// The node at a position of the upper layers.
+    pub(crate) fn upper_node(&self, position: u32) -> Result<u32> {
+        self.u32_at(self.at.upper_nodes, position)
+    }
+
+    /// The neighbours, as positions, in an upper layer that begins at `first` of the section.
+    pub(crate) fn upper_links(&self, first: u32, position: u32) -> Result<&[u8]> {
+        self.get(entry(self.at.upper, first + position, UPPER_LINKS * 4))
+    }
+}
+
 /// Verify
 impl Segment {
     /// Reads all of the segment and checks what searches rely on.
@@ -226,7 +299,10 @@ impl Segment {
                 format!("{first} to {last}"),
             ));
         }
-        Ok(())
+        match &self.head.graph {
+            Some(graph) => self.verify_graph(graph),
+            None => Ok(()),
+        }
     }
 
     fn verify_row(&self, row: u32, found: &RowRef<'_>) -> Result<()> {
@@ -250,7 +326,8 @@ impl Segment {
 
     fn verify_gaps(&self) -> Result<()> {
         let (rows, spec) = (self.rows() as usize, self.spec());
-        let ends = [
+        let exact = self.at.exact + rows * spec.exact_bytes();
+        let mut gaps = vec![
             HEAD_BYTES..self.at.frames,
             self.at.frames + rows * 4..self.at.ranges,
             self.at.ranges + rows * 8..self.at.scales,
@@ -258,9 +335,68 @@ impl Segment {
             self.at.norms + if spec.has_norms() { rows * 4 } else { 0 }..self.at.codes,
             self.at.codes + rows * spec.dims as usize..self.at.exact,
         ];
-        for gap in ends {
+        if let Some(graph) = self.graph() {
+            let nodes = graph.nodes as usize;
+            let copies = usize::from(self.has_copies());
+            gaps.extend([
+                exact..self.at.node_rows,
+                self.at.node_rows + copies * nodes * 4..self.at.next_rows,
+                self.at.next_rows + copies * rows * 4..self.at.zero,
+                self.at.zero + nodes * ZERO_LINKS * 4..self.at.upper_nodes,
+                self.at.upper_nodes + graph.upper[0] as usize * 4..self.at.upper,
+            ]);
+        }
+        for gap in gaps {
             if self.get(gap.clone())?.iter().any(|byte| *byte != 0) {
                 return Err(Error::invalid("zeros between sections", format!("{gap:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_graph(&self, graph: &GraphHead) -> Result<()> {
+        // Each row belongs to the node of its code, and to one only.
+        let mut reached = vec![false; self.rows() as usize];
+        let mut previous = None;
+        for node in 0..graph.nodes {
+            let first = self.node_row(node)?;
+            if previous.is_some_and(|previous| previous >= first) {
+                return Err(Error::invalid("nodes in the order of their rows", first));
+            }
+            previous = Some(first);
+            let code = self.code(first)?;
+            let mut row = Some(first);
+            while let Some(at) = row {
+                let again = reached
+                    .get_mut(at as usize)
+                    .is_none_or(|reached| std::mem::replace(reached, true));
+                if again || self.code(at)?.cmp(code) != Ordering::Equal {
+                    return Err(Error::invalid(
+                        format!("rows of node {node}, each once and with its code"),
+                        format!("row {at}"),
+                    ));
+                }
+                row = self.next_row(at)?;
+            }
+            check_links(self.zero_links(node)?, graph.nodes, node)?;
+        }
+        if let Some(row) = reached.iter().position(|reached| !reached) {
+            return Err(Error::invalid("a node for each row", format!("row {row}")));
+        }
+        let mut first = 0;
+        for &len in graph.upper.iter().take(graph.layers()) {
+            for position in 0..len {
+                check_links(self.upper_links(first, position)?, len, position)?;
+            }
+            first += len;
+        }
+        for position in 0..graph.upper[0] {
+            let node = self.upper_node(position)?;
+            if node >= graph.nodes || (position == 0 && node != graph.entry) {
+                return Err(Error::invalid(
+                    format!("one of {} nodes, the entry first", graph.nodes),
+                    node,
+                ));
             }
         }
         Ok(())
@@ -271,18 +407,44 @@ impl fmt::Debug for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "Segment({} vectors of {} dimensions, frames {} to {})",
+            "Segment({} vectors of {} dimensions, frames {} to {}{})",
             self.rows(),
             self.spec().dims,
             self.first_frame(),
-            self.last_frame()
+            self.last_frame(),
+            if self.head.graph.is_some() {
+                ", graph"
+            } else {
+                ""
+            }
         )
     }
 }
 
+/// Neighbours are others of the layer, each once, and nothing follows the first mark for none.
+fn check_links(links: &[u8], len: u32, own: u32) -> Result<()> {
+    let (links, _) = links.as_chunks::<4>();
+    let mut seen = Vec::with_capacity(links.len());
+    let mut ended = false;
+    for link in links {
+        let link = u32::from_le_bytes(*link);
+        if link == NONE {
+            ended = true;
+            continue;
+        }
+        if ended || link >= len || link == own || seen.contains(&link) {
+            return Err(Error::invalid(
+                format!("other neighbours of {own} below {len}"),
+                link,
+            ));
+        }
+        seen.push(link);
+    }
+    Ok(())
+}
+
 /// The little-endian number at a place of at least four more bytes.
 fn word(bytes: &[u8], at: usize) -> u32 {
-    let mut word = [0; 4];
-    word.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_le_bytes(word)
+    let word = bytes.get(at..).and_then(<[u8]>::first_chunk);
+    word.map_or(0, |word| u32::from_le_bytes(*word))
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use mv2_format::segment::build_tables;
 use mv2_format::{FileOffset, FrameId, SegmentBytes};
 use mv2_vec::{
-    Exact, FrameSet, Metric, Searcher, Segment, SegmentBuilder, Spec, VecSearchOptions, View,
-    encode_rows,
+    Exact, FrameSet, Graph, GraphOptions, Metric, Searcher, Segment, SegmentBuilder, Spec,
+    VecSearchOptions, View, encode_rows,
 };
 use proptest::prelude::*;
 
@@ -27,7 +27,17 @@ fn build(spec: &Spec) -> Vec<u8> {
         let rows = encode_rows(spec, &[(0..10, &vector), (10..20, &vector)]).unwrap();
         builder.add(FrameId(id * 2), &rows).unwrap();
     }
-    builder.finish().unwrap()
+    // Half of the rows are copies, some of others, so that there are all sections.
+    let graph = Graph::Build(GraphOptions {
+        ef: Some(8),
+        ..GraphOptions::default()
+    });
+    let graph = if spec.exact == Exact::F32 {
+        &Graph::None
+    } else {
+        &graph
+    };
+    builder.finish_with(graph).unwrap()
 }
 
 /// Opens a segment and uses all of it.
@@ -40,9 +50,16 @@ fn exercise(bytes: SegmentBytes) -> mv2_vec::Result<Vec<u64>> {
     let query: Vec<f32> = (0..spec.dims).map(|at| (at % 5) as f32 - 1.5).collect();
     let set: FrameSet = (0..40).map(FrameId).collect();
     let mut found = Vec::new();
-    for filter in [None, Some(&set)] {
+    let searches = [
+        (None, None),
+        (Some(&set), None),
+        (None, Some(3)),
+        (Some(&set), Some(9)),
+    ];
+    for (filter, ef) in searches {
         let options = VecSearchOptions {
             filter,
+            ef,
             ..VecSearchOptions::default()
         };
         for hit in searcher.search(&query, &options)? {

@@ -181,7 +181,7 @@ proptest! {
             let one = vec![View::new(merged, cutoff, &[]).unwrap()];
             let one = Searcher::new(spec, one).unwrap();
             for filter in [None, Some(&set)] {
-                let options = VecSearchOptions { top_k, filter };
+                let options = VecSearchOptions { top_k, filter, ..VecSearchOptions::default() };
                 let hits = one.search(&query, &options).unwrap();
                 for kernel in Kernel::all() {
                     let other = split.clone().with_kernel(kernel).search(&query, &options).unwrap();

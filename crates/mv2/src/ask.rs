@@ -333,6 +333,8 @@ impl Asker<'_> {
         let options = mv2_vec::VecSearchOptions {
             top_k,
             filter: filter.as_ref(),
+            exact: self.request.exact,
+            ..mv2_vec::VecSearchOptions::default()
         };
         Ok(searcher.search(vector, &options)?)
     }

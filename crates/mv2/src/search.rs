@@ -36,6 +36,9 @@ pub struct SearchRequest {
     pub vector: Option<Vec<f32>>,
     /// Search for what is like this frame, by its vectors. The query is not needed then.
     pub like: Option<FrameId>,
+    /// Whether every vector is looked at. Otherwise a search among more than 20,000 goes along a graph if the memory
+    /// has one, which finds nearly all that it should; scores are exact in either case.
+    pub exact: bool,
     /// How many hits to return at the most; 10 by default.
     pub top_k: usize,
     /// How long a snippet may be, in characters; 200 by default.
@@ -107,6 +110,7 @@ impl Default for SearchRequest {
             mode: Mode::Hybrid,
             vector: None,
             like: None,
+            exact: false,
             top_k: 10,
             snippet_chars: 200,
             filter: Filter::default(),
@@ -151,6 +155,12 @@ impl SearchRequestBuilder {
     /// Sets [`SearchRequest::like`].
     pub fn like(mut self, frame: impl Into<FrameId>) -> Self {
         self.request.like = Some(frame.into());
+        self
+    }
+
+    /// Sets [`SearchRequest::exact`].
+    pub fn exact(mut self, exact: bool) -> Self {
+        self.request.exact = exact;
         self
     }
 

@@ -9,12 +9,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mv2_format::index::{AttachmentSource, SegmentSize};
+use mv2_format::index::{AttachmentSource, Effort, SegmentSize};
 use mv2_format::{
     Attachment, AttachmentIndex, BoxError, CommitId, FrameId, SegmentBytes, SegmentId, SegmentKind,
 };
 use mv2_store::{OpenOptions, Problem, Snapshot, Store, VerifyReport};
-use mv2_vec::{Exact, Metric, Searcher, Segment, SegmentBuilder, Spec, View};
+use mv2_vec::{Exact, Graph, GraphOptions, Metric, Searcher, Segment, SegmentBuilder, Spec, View};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
@@ -183,18 +183,26 @@ impl AttachmentIndex for VectorIndex {
         match builder {
             Some(builder) if builder.rows() > 0 => {
                 let rows = builder.rows() as u64;
-                Ok(Some((builder.finish()?, rows)))
+                let graph = if source.effort == Effort::Thorough && rows >= GRAPH_ROWS {
+                    Graph::Build(GraphOptions {
+                        cancelled: source.cancelled,
+                        ..GraphOptions::default()
+                    })
+                } else {
+                    Graph::None
+                };
+                Ok(Some((builder.finish_with(&graph)?, rows)))
             }
             _ => Ok(None),
         }
     }
 
     fn due(&self, segments: &[SegmentSize]) -> Option<Range<usize>> {
-        let flat = |size: &SegmentSize| size.rows < GRAPH_ROWS;
+        let flat = |size: &SegmentSize| size.rows < GRAPH_ROWS || !size.thorough;
         let first_flat = segments.len() - segments.iter().rev().take_while(|s| flat(s)).count();
         let flats = &segments[first_flat..];
         let rows: u64 = flats.iter().map(|size| size.rows).sum();
-        if flats.len() > FLAT_SEGMENTS || (flats.len() > 1 && rows >= GRAPH_ROWS) {
+        if flats.len() > FLAT_SEGMENTS || rows >= GRAPH_ROWS {
             return Some(first_flat..segments.len());
         }
         let tier = |size: &SegmentSize| size.rows.max(1).ilog(4);
@@ -346,7 +354,7 @@ impl Vectors {
             segments: &[],
             attachments: pending,
             wanted: &|_| true,
-            effort: mv2_format::index::Effort::Quick,
+            effort: Effort::Quick,
             cancelled: &|| false,
         };
         let built = VectorIndex

@@ -292,6 +292,100 @@ fn vectors_of_the_callers_need_no_embedder_and_are_checked() {
     assert_eq!(found(&mem, "car".into()), (Mode::Lex, vec![3]));
 }
 
+/// Vectors around a few centres: the same for the same number.
+fn clustered(at: u64) -> Vec<f32> {
+    let mut state = at.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut noise = |seed: u64| {
+        state ^= state << 13 ^ seed;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+    };
+    let centre = at % 61;
+    let along = |axis: u64| ((centre * 31 + axis * 17) % 13) as f32 / 12.0 - 0.5;
+    (0..12).map(|axis| along(axis) + noise(axis)).collect()
+}
+
+/// What the live vector segments of a file are: whether they have a graph, and their bytes' place and length.
+fn segments(path: &std::path::Path) -> Vec<(bool, u64, usize)> {
+    let store = mv2_store::Store::open_read_only(path, mv2_store::OpenOptions::default()).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let found = (0..2).flat_map(|part| {
+        let attached = snapshot.attached(mv2_format::SegmentKind::VECTORS, part);
+        attached.unwrap().0
+    });
+    let live = found.filter(|segment| !segment.history);
+    live.map(|found| {
+        let place = (found.bytes.file_offset().0, found.bytes.len());
+        let opened = mv2_vec::Segment::open(found.bytes).unwrap();
+        (opened.nodes().is_some(), place.0, place.1)
+    })
+    .collect()
+}
+
+#[test]
+fn many_vectors_get_a_graph_by_housekeeping_which_commits_leave_alone() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("many.mv2");
+    let mut mem = OpenOptions::new()
+        .no_embedder()
+        .background(false)
+        .create(&path)
+        .unwrap();
+    for at in 0..21_000 {
+        mem.put_with_embedding(b"x", PutOptions::default(), &clustered(at))
+            .unwrap();
+        if at % 7_000 == 6_999 {
+            mem.commit().unwrap();
+        }
+    }
+    mem.checkpoint().unwrap();
+    let flat = segments(&path);
+    assert!(
+        !flat.is_empty() && flat.iter().all(|(graph, ..)| !graph),
+        "{flat:?} {:?}",
+        mem.stats()
+    );
+    let asked: Vec<Vec<f32>> = (100_000..100_050).map(clustered).collect();
+    let search = |mem: &Memvid, exact: bool| -> Vec<Vec<(u64, f32)>> {
+        let hits = |vector: &Vec<f32>| {
+            let request = SearchRequest::builder("")
+                .vector(vector.clone())
+                .mode(Mode::Vec)
+                .exact(exact);
+            let response = mem.search(request.build()).unwrap();
+            let hits = response.hits.iter();
+            hits.map(|hit| (hit.frame_id.get(), hit.score)).collect()
+        };
+        asked.iter().map(hits).collect()
+    };
+    let flat = search(&mem, false);
+    mem.optimize().unwrap();
+    let built = segments(&path);
+    assert!(matches!(built[..], [(true, ..)]), "{built:?}");
+    assert_eq!(flat, search(&mem, true));
+    let by_graph = search(&mem, false);
+    let pairs = flat.iter().zip(&by_graph);
+    let same = pairs.map(|(a, b)| a.iter().filter(|hit| b.contains(hit)).count());
+    let same = same.sum::<usize>();
+    assert!(same >= 490, "{same} of 500");
+    // There is nothing more to do, and a commit with its checkpoint writes a segment of its own.
+    assert!(!mem.maintain().unwrap());
+    let new = vec![0.3; 12];
+    mem.put_with_embedding(b"new", PutOptions::default(), &new)
+        .unwrap();
+    mem.commit().unwrap();
+    mem.checkpoint().unwrap();
+    while mem.maintain().unwrap() {}
+    let after = segments(&path);
+    assert_eq!((after.len(), after[0]), (2, built[0]));
+    let request = SearchRequest::builder("").vector(new).mode(Mode::Vec);
+    assert_eq!(found(&mem, request.build()).1[0], 21_000);
+    drop(mem);
+    let report = Memvid::verify(&path, true).unwrap();
+    assert!(report.ok, "{report:?}");
+}
+
 /// A paragraph of many words that no question below has anything to do with.
 fn filler(topic: &str) -> String {
     format!("The {topic} of the old town was described in a long report by the council. ")

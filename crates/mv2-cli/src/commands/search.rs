@@ -35,6 +35,7 @@ pub(super) fn run(args: &SearchArgs, global: &Global, output: &mut Output) -> an
         },
         vector: args.vector.as_ref().map(|vector| vector.0.clone()),
         like,
+        exact: args.exact,
         syntax: match args.plain {
             true => Syntax::Words,
             false => Syntax::Query,

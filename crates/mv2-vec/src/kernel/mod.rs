@@ -32,6 +32,16 @@ impl<'a> Code<'a> {
         Self { bytes, sum }
     }
 
+    /// A code whose sum is known.
+    pub(crate) fn with_sum(bytes: &'a [u8], sum: i32) -> Self {
+        Self { bytes, sum }
+    }
+
+    /// The sum of the components.
+    pub(crate) fn sum(self) -> i32 {
+        self.sum
+    }
+
     /// The bytes.
     pub fn bytes(self) -> &'a [u8] {
         self.bytes
@@ -224,4 +234,13 @@ impl Kernel {
             (vector, other)
         )
     }
+}
+
+/// Asks for the memory under these bytes, to be read soon.
+#[inline(always)]
+pub(crate) fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    x86::prefetch(bytes);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
 }

@@ -22,6 +22,14 @@ pub(super) fn has_vnni() -> bool {
         && is_x86_feature_detected!("avx512vnni")
 }
 
+#[inline(always)]
+pub(super) fn prefetch(bytes: &[u8]) {
+    for line in bytes.chunks(64) {
+        // SAFETY: a hint, which reads nothing; SSE, which has it, belongs to every x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+}
+
 /// `other` has as many bytes as the code.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]

@@ -33,8 +33,19 @@ pub(super) fn scan_rows(
     if rows.count() > view.cut() / 2 {
         return scan_blocks(query, index, view, collector, |row| rows.contains(row));
     }
+    offer_rows(query, index, view, rows.iter(), collector)
+}
+
+/// Offers those rows of a view, which are visible and ascend.
+pub(super) fn offer_rows(
+    query: &Query,
+    index: usize,
+    view: &View,
+    rows: impl Iterator<Item = u32>,
+    collector: &mut Collector,
+) -> Result<()> {
     let (segment, code) = (view.segment(), query.code());
-    for row in rows.iter() {
+    for row in rows {
         let dot = query.kernel.dot(code, segment.code(row)?);
         let (scale, norm) = (segment.scale(row)?, segment.norm(row)?);
         let (near, off) = (query.near(dot, scale, norm), query.off(scale, norm));

@@ -1,9 +1,11 @@
-//! Searching the vectors of one snapshot: scan the codes, score what may be among the best exactly.
+//! Searching the vectors of one snapshot: find candidates by their codes, by a scan or by a walk
+//! through a graph, and score what may be among the best exactly.
 //!
 //! A frame scores as the best of its visible vectors.
 
 mod collect;
 mod flat;
+mod graph;
 
 use mv2_format::FrameId;
 
@@ -13,6 +15,7 @@ use crate::query::Query;
 use crate::spec::Spec;
 use crate::view::{FrameSet, View};
 use collect::Collector;
+pub(crate) use graph::walk_pays;
 
 use std::ops::Range;
 
@@ -24,6 +27,12 @@ pub struct VecSearchOptions<'a> {
     /// Frames to search in; all if there is none. As many hits as were asked for come back if that
     /// many of these frames have vectors.
     pub filter: Option<&'a FrameSet>,
+    /// Whether to look at every row. Otherwise a large segment with a graph is searched by that,
+    /// which may miss a few of the best; scores are exact in either case.
+    pub exact: bool,
+    /// How many candidates a walk through a graph keeps, to measure what that does. `None`: as many
+    /// as were found to suffice when the graph was built, and none if a scan costs less.
+    pub ef: Option<usize>,
 }
 
 impl Default for VecSearchOptions<'_> {
@@ -31,6 +40,8 @@ impl Default for VecSearchOptions<'_> {
         Self {
             top_k: 10,
             filter: None,
+            exact: false,
+            ef: None,
         }
     }
 }
@@ -132,13 +143,19 @@ impl Searcher {
             return Ok(Vec::new());
         }
         let mut collector = Collector::new(options.top_k);
+        let has_graph = |view: &&View| view.segment().graph().is_some();
+        let graphs = self.views.iter().filter(has_graph).count();
         for (index, view) in self.views.iter().enumerate() {
-            match options.filter {
-                Some(filter) => {
-                    let rows = view.rows_in(filter)?;
-                    flat::scan_rows(&query, index, view, &rows, &mut collector)?;
+            let rows = options.filter.map(|filter| view.rows_in(filter));
+            let rows = rows.transpose()?;
+            let rows = rows.as_ref();
+            let by_graph = !options.exact
+                && graph::offer(&query, index, view, rows, graphs, options, &mut collector)?;
+            if !by_graph {
+                match rows {
+                    Some(rows) => flat::scan_rows(&query, index, view, rows, &mut collector)?,
+                    None => flat::scan(&query, index, view, &mut collector)?,
                 }
-                None => flat::scan(&query, index, view, &mut collector)?,
             }
         }
         let best = collector.finish(&self.views, &query)?;

@@ -1,0 +1,7 @@
+//! Graphs of large segments: built by instant-distance over the codes, laid flat into sections, and
+//! searched there.
+
+pub(crate) mod build;
+pub(crate) mod calibrate;
+mod extract;
+pub(crate) mod walk;
