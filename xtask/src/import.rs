@@ -57,7 +57,10 @@ pub(crate) fn run(folders: &[PathBuf]) -> Result<()> {
 
 fn into_memory(path: &Path, paragraphs: &[String]) -> Result<Duration> {
     let start = Instant::now();
-    let mut mem = Memvid::builder().background(false).create(path)?;
+    let mut mem = Memvid::builder()
+        .no_embedder()
+        .background(false)
+        .create(path)?;
     for (batch, paragraphs) in paragraphs.chunks(BATCH).enumerate() {
         for (at, paragraph) in paragraphs.iter().enumerate() {
             let uri = format!("notes/{}", batch * BATCH + at);

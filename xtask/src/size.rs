@@ -27,6 +27,7 @@ pub(crate) fn run(folders: &[PathBuf]) -> Result<()> {
     let text: usize = paragraphs.iter().map(String::len).sum();
     let folder = tempfile::tempdir()?;
     let mut mem = Memvid::builder()
+        .no_embedder()
         .background(false)
         .create(folder.path().join("size.mv2"))?;
     for (batch, paragraphs) in paragraphs.chunks(BATCH).enumerate() {

@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Stats(StatsArgs),
     /// Check the file
     Verify(VerifyArgs),
+    /// Make the vectors of the documents, where they are missing or of another model
+    Reembed(ReembedArgs),
     /// Rebuild each index as one segment, for faster searches
     Optimize(OptimizeArgs),
     /// Give back the space of dead bytes; history stays
@@ -149,9 +151,19 @@ pub(crate) struct PutArgs {
     /// A line for the log
     #[arg(long, value_name = "TEXT")]
     pub(crate) message: Option<String>,
-    /// Make no embeddings (no embedder is built in yet; a "vector" of a line is kept)
+    #[command(flatten)]
+    pub(crate) embedding: EmbeddingArgs,
+}
+
+// What makes the vectors of what is put. Not a doc comment, as below.
+#[derive(Args, Debug)]
+pub(crate) struct EmbeddingArgs {
+    /// Make no vectors: the text is found by its words alone (a "vector" of a line is kept)
     #[arg(long)]
     pub(crate) no_embed: bool,
+    /// What makes the vectors; by default what made those that are there, or mv2-static, which is built in
+    #[arg(long, value_name = "NAME", conflicts_with = "no_embed")]
+    pub(crate) embedder: Option<String>,
 }
 
 /// What is known of a document besides its bytes.
@@ -199,9 +211,13 @@ pub(crate) struct SearchArgs {
     pub(crate) top_k: usize,
     /// Which indexes to ask
     ///
-    /// Both in one list, where the memory has vectors and the query has one; else the words.
+    /// hybrid is both in one list: what has the words, and what means the same without them. Without vectors, and for queries
+    /// with operators, it is the words alone.
     #[arg(long, default_value = "hybrid")]
     pub(crate) mode: SearchMode,
+    /// What makes a vector of the query; by default what made the memory's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) embedder: Option<String>,
     /// Search for what is like this document, by its vectors, instead of a query
     #[arg(long, value_name = "ID|URI", conflicts_with_all = ["query", "vector"])]
     pub(crate) like: Option<String>,
@@ -275,6 +291,16 @@ pub(crate) enum SearchMode {
     Hybrid,
 }
 
+impl From<SearchMode> for mv2::Mode {
+    fn from(mode: SearchMode) -> Self {
+        match mode {
+            SearchMode::Lex => Self::Lex,
+            SearchMode::Vec => Self::Vec,
+            SearchMode::Hybrid => Self::Hybrid,
+        }
+    }
+}
+
 /// A vector. A type of its own, so that clap does not take it for several values.
 #[derive(Clone, Debug)]
 pub(crate) struct Vector(pub(crate) Vec<f32>);
@@ -301,9 +327,15 @@ pub(crate) struct ContextArgs {
     /// How many tokens to print at the most
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = top_k)]
     pub(crate) max_tokens: usize,
+    /// Which indexes to ask, as for `mv2 search`
+    #[arg(long, default_value = "hybrid")]
+    pub(crate) mode: SearchMode,
     /// How many documents to take passages from at the most
     #[arg(short = 'k', long, value_name = "N", default_value_t = 20, value_parser = top_k)]
     pub(crate) top_k: usize,
+    /// What makes a vector of the query; by default what made the memory's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) embedder: Option<String>,
     #[command(flatten)]
     pub(crate) filters: FilterArgs,
 }
@@ -361,9 +393,8 @@ pub(crate) struct UpdateArgs {
     /// A line for the log
     #[arg(long, value_name = "TEXT")]
     pub(crate) message: Option<String>,
-    /// Make no embeddings (no embedder is built in yet; a "vector" of a line is kept)
-    #[arg(long)]
-    pub(crate) no_embed: bool,
+    #[command(flatten)]
+    pub(crate) embedding: EmbeddingArgs,
 }
 
 #[derive(Args, Debug)]
@@ -403,6 +434,17 @@ pub(crate) struct VerifyArgs {
     /// Read every byte and decode every frame
     #[arg(long)]
     pub(crate) deep: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Without --embedder only documents that have no vectors get some. What is seen of the past keeps the vectors that it had.")]
+pub(crate) struct ReembedArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// Make all vectors anew with this model, if those that are there are of another
+    #[arg(long, value_name = "NAME")]
+    pub(crate) embedder: Option<String>,
 }
 
 #[derive(Args, Debug)]

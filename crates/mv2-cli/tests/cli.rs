@@ -450,7 +450,7 @@ fn search_finds_english_and_japanese_and_names_its_fields() {
         ],
     );
     assert_eq!(found["v"], 1);
-    assert_eq!(found["mode"], "lex");
+    assert_eq!(found["mode"], "hybrid");
     assert_eq!(found["as_of"], Value::Null);
     assert_eq!(found["total"], 2);
     let hit = &found["hits"][0];
@@ -475,7 +475,7 @@ fn search_finds_english_and_japanese_and_names_its_fields() {
     );
     assert_eq!(hit["rank"], 1);
     assert_keys(&hit["lex"], &["rank", "score"]);
-    assert_eq!(hit["vec"], Value::Null);
+    assert_keys(&hit["vec"], &["rank", "score"]);
     assert_time(&hit["timestamp"]);
     let text = hit["text"].as_str().unwrap();
     let range = |at: usize| hit["matches"][0][at].as_u64().unwrap() as usize;
@@ -1416,4 +1416,47 @@ fn vectors_of_an_import_are_searched() {
     assert!(run.stderr.contains("invalid_vector"), "{}", run.stderr);
     dir.mv2(&["search", "m.mv2", "--vector", "1,2"]).code(2);
     dir.mv2(&["verify", "m.mv2", "--deep"]).code(0);
+}
+
+#[test]
+fn an_automobile_is_found_for_a_car_and_nothing_for_no_word() {
+    let dir = Dir::new();
+    let lines = concat!(
+        "{\"uri\":\"trip\",\"text\":\"My automobile broke down near the lake.\"}\n",
+        "{\"uri\":\"bread\",\"text\":\"Banana bread with walnuts, an hour in the oven.\"}\n",
+        "{\"uri\":\"meeting\",\"text\":\"The meeting with Ada is on Tuesday at noon.\"}\n",
+        "{\"uri\":\"tokyo\",\"text\":\"東京で会議。\"}\n",
+    );
+    dir.mv2_with_input(&["put", "m.mv2", "--jsonl"], lines).ok();
+    let args = ["put", "words.mv2", "--jsonl", "--no-embed"];
+    dir.mv2_with_input(&args, lines).ok();
+    let search = |file: &str, query: &str| dir.mv2(&["search", file, query, "--json"]);
+    let found = search("m.mv2", "car").ok().json();
+    assert_eq!(
+        (&found["mode"], uris(&found)),
+        (&"hybrid".into(), vec!["trip"])
+    );
+    assert_eq!(found["total"], 1);
+    assert_eq!(
+        uris(&search("m.mv2", "appointment").ok().json()),
+        ["meeting"]
+    );
+    // By words where the model knows none of them.
+    assert_eq!(uris(&search("m.mv2", "会議").ok().json()), ["tokyo"]);
+    for nothing in ["zxqv", "blorf gnarp", "Kowalczyk"] {
+        search("m.mv2", nothing).code(1);
+    }
+    // The best passage for a prompt is one of them too.
+    let context = dir.mv2(&["context", "m.mv2", "car"]).ok();
+    let passages = String::from_utf8(context.stdout).unwrap();
+    assert!(passages.contains("automobile"), "{passages}");
+    search("words.mv2", "car").code(1);
+    dir.mv2(&["context", "m.mv2", "car", "--mode", "lex"])
+        .code(1);
+    dir.mv2(&["reembed", "words.mv2"]).ok();
+    let again = search("words.mv2", "car").ok().json();
+    assert_eq!(again["hits"][0]["vec"], found["hits"][0]["vec"]);
+    let args = ["put", "m.mv2", "-", "--embedder", "no-such", "--json"];
+    let run = dir.mv2_with_input(&args, "x").code(2);
+    assert_eq!(run.error_kind(), "unknown_embedder");
 }

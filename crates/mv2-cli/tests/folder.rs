@@ -298,7 +298,9 @@ fn of_a_page_the_visible_text_is_searched_and_the_bytes_are_kept() {
     let raw = dir.mv2(&["get", "m.mv2", "index.HTML", "--raw"]).ok();
     assert_eq!(raw.stdout, page.as_bytes());
     let find = |query: &str| -> Value {
-        let args = ["search", "m.mv2", "--json", "--plain", query];
+        let args = [
+            "search", "m.mv2", "--json", "--plain", "--mode", "lex", query,
+        ];
         let run = dir.mv2(&args);
         run.json()["hits"].clone()
     };

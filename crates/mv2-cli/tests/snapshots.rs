@@ -315,6 +315,24 @@ fn verify() {
 }
 
 #[test]
+fn reembed() {
+    let dir = memory();
+    dir.write("more.txt", "The boiler is older than the house.");
+    dir.mv2(&["put", "m.mv2", "more.txt", "--no-embed"]).ok();
+    dir.mv2(&["put", "words.mv2", "more.txt", "--no-embed"])
+        .ok();
+    let mut transcript = Transcript::new(&dir);
+    transcript
+        .run(&["reembed", "m.mv2"])
+        .run(&["reembed", "m.mv2"])
+        .json(&["reembed", "m.mv2"])
+        .json(&["reembed", "words.mv2"])
+        .run(&["reembed", "m.mv2", "--embedder", "no-such-model"])
+        .run(&["reembed", "missing.mv2"])
+        .check("reembed");
+}
+
+#[test]
 fn rewrites() {
     let dir = memory();
     let mut transcript = Transcript::new(&dir);

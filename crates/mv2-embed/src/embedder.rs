@@ -66,6 +66,12 @@ pub trait Embedder: Send + Sync {
         0.4
     }
 
+    /// How like `question` a passage has to be to answer it without any word of it: the least similarity, or `None` if the
+    /// model does not know enough of the question's words for that. By default any passage will do.
+    fn relevance_floor(&self, _question: &str) -> Option<f32> {
+        Some(f32::NEG_INFINITY)
+    }
+
     /// A closer comparison of the best hits with a question, for models that have one that is cheap.
     fn comparison(&self, _question: &str) -> Option<Box<dyn Comparison + '_>> {
         None

@@ -8,8 +8,12 @@
 #[cfg(feature = "vec")]
 use std::collections::HashSet;
 use std::ops::Range;
+#[cfg(feature = "vec")]
+use std::sync::Arc;
 use std::time::Instant;
 
+#[cfg(feature = "vec")]
+use mv2_embed::Embedder;
 use mv2_format::{BoxError, Frame, FrameId, FrameSet, Timestamp};
 use mv2_lex::{DocText, Query, Reader, Results, SearchOptions, TextSource, UriFilter};
 use mv2_store::Snapshot;
@@ -195,6 +199,7 @@ impl Asker<'_> {
             score: ranked.score,
             lex: ranked.lex,
             vec: ranked.vec,
+            part: ranked.range.clone(),
             timestamp: meta.timestamp,
             commit: meta.commit,
             kind: meta.kind,
@@ -235,8 +240,8 @@ impl Asker<'_> {
             Question::Vector {
                 vector,
                 weight,
-                trust,
-            } => self.by_both(&searcher, &vector, weight, trust),
+                reading,
+            } => self.by_both(&searcher, &vector, weight, reading.as_ref()),
             Question::None(why) if only => Ok(self.nothing(&why.unwrap_or_default())),
             Question::None(why) => self.by_words(why),
         }
@@ -248,10 +253,16 @@ impl Asker<'_> {
             return Ok(Question::Vector {
                 vector: vector.clone(),
                 weight: WEIGHT_OF_GIVEN,
-                trust: 0.0,
+                reading: None,
             });
         }
-        let Some(embedder) = &self.indexes.embedder else {
+        if space.embedder.is_none() {
+            let why = "the memory's vectors are the caller's, and so is the one to search with";
+            return Ok(Question::None(
+                (self.request.mode == Mode::Vec).then(|| why.to_owned()),
+            ));
+        }
+        let Some(embedder) = self.indexes.embedders.of(Some(space)) else {
             return Ok(Question::None(None));
         };
         if embedder.spec().identity() != space.spec.model {
@@ -259,10 +270,8 @@ impl Asker<'_> {
                 stored: space.embedder_name(),
                 given: embedder.spec().name.clone(),
             };
-            return match (self.request.mode, &space.embedder) {
-                (Mode::Vec, _) => Err(error),
-                // The caller's vectors come with a vector of the question, or count for nothing.
-                (_, None) => Ok(Question::None(None)),
+            return match self.request.mode {
+                Mode::Vec => Err(error),
                 _ => Ok(Question::None(Some(format!("{error}; searched by words")))),
             };
         }
@@ -280,13 +289,18 @@ impl Asker<'_> {
         Ok(Question::Vector {
             vector,
             weight: f64::from(embedder.fusion_weight()) * trust,
-            trust,
+            reading: Some(Reading {
+                floor: embedder.relevance_floor(text),
+                embedder,
+                trust,
+            }),
         })
     }
 
     /// The mean of a frame's vectors.
     fn vector_like(&self, searcher: &mv2_vec::Searcher, frame: FrameId) -> Result<Question> {
-        let rows = searcher.vectors_of(frame)?;
+        let rows = searcher.vectors_of(frame);
+        let rows = rows.map_err(|error| self.indexes.vectors.failed(error))?;
         let Some((_, first)) = rows.first() else {
             let why = format!("frame {frame} has no vector");
             return Ok(Question::None(Some(why)));
@@ -300,7 +314,7 @@ impl Asker<'_> {
         Ok(Question::Vector {
             vector,
             weight: 1.0,
-            trust: 0.0,
+            reading: None,
         })
     }
 
@@ -336,7 +350,8 @@ impl Asker<'_> {
             exact: self.request.exact,
             ..mv2_vec::VecSearchOptions::default()
         };
-        Ok(searcher.search(vector, &options)?)
+        let found = searcher.search(vector, &options);
+        found.map_err(|error| self.indexes.vectors.failed(error))
     }
 
     fn by_vectors(&self, searcher: &mv2_vec::Searcher, vector: &[f32]) -> Result<List> {
@@ -364,11 +379,9 @@ impl Asker<'_> {
         })
     }
 
-    /// Compares the best of the fused list with the question more closely, if the embedder can and knows the question.
-    fn look_again(&self, fused: &mut [(Candidate, f32)], trust: f64) -> Result<()> {
-        let embedder = self.indexes.embedder.as_deref().filter(|_| trust > 0.0);
-        let comparison = embedder.and_then(|embedder| embedder.comparison(&self.request.query));
-        let Some(mut comparison) = comparison else {
+    /// Compares the best of the fused list with the question more closely, if the embedder can.
+    fn look_again(&self, fused: &mut [(Candidate, f32)], reading: &Reading) -> Result<()> {
+        let Some(mut comparison) = reading.embedder.comparison(&self.request.query) else {
             return Ok(());
         };
         let mut likeness = Vec::with_capacity(fusion::SECOND_LOOK);
@@ -380,7 +393,7 @@ impl Asker<'_> {
             };
             likeness.push(comparison.compare(&text));
         }
-        fusion::look_again(fused, &likeness, trust);
+        fusion::look_again(fused, &likeness, reading.trust);
         Ok(())
     }
 
@@ -390,7 +403,7 @@ impl Asker<'_> {
         searcher: &mv2_vec::Searcher,
         vector: &[f32],
         weight: f64,
-        trust: f64,
+        reading: Option<&Reading>,
     ) -> Result<List> {
         let words = self.words(self.options.top_k.max(DEPTH))?;
         let near = self.nearest(searcher, vector, DEPTH)?;
@@ -404,7 +417,8 @@ impl Asker<'_> {
             .collect();
         let lex = self.reader.score_frames(self.query, &frames);
         let lex = lex.map_err(|error| self.indexes.lexical.failed(error))?;
-        let vec = searcher.score_frames(vector, &frames)?;
+        let vec = searcher.score_frames(vector, &frames);
+        let vec = vec.map_err(|error| self.indexes.vectors.failed(error))?;
         let candidates: Vec<Candidate> = frames
             .iter()
             .zip(lex.into_iter().zip(vec))
@@ -412,6 +426,11 @@ impl Asker<'_> {
                 frame: *frame,
                 lex,
                 vec,
+            })
+            // What has no word of the question has to mean the same.
+            .filter(|found| {
+                let near = |similarity| reading.is_none_or(|reading| reading.answers(similarity));
+                found.lex.is_some() || found.vec.is_some_and(near)
             })
             .collect();
         // Where few documents have a word of the query, the rest of the best are some that have none: so the one document
@@ -421,14 +440,20 @@ impl Asker<'_> {
         lex_scores.resize(DEPTH.min(documents).max(best.len()), 0.0);
         let vec_scores: Vec<f32> = near.iter().map(|hit| hit.score).collect();
         let lex_rank = |frame| {
-            let at = words.hits.iter().position(|hit| hit.frame == frame)?;
+            let at = best.iter().position(|hit| hit.frame == frame)?;
             Some(SideRank {
                 rank: at + 1,
-                score: words.hits[at].score,
+                score: best[at].score,
             })
         };
+        let by_meaning = candidates
+            .iter()
+            .filter(|found| found.lex.is_none())
+            .count();
         let mut fused = fusion::fuse(&candidates, &lex_scores, &vec_scores, weight);
-        self.look_again(&mut fused, trust)?;
+        if let Some(reading) = reading {
+            self.look_again(&mut fused, reading)?;
+        }
         let floor = fused.last().map_or(0.0, |(_, score)| *score);
         let mut hits: Vec<Ranked> = fused
             .iter()
@@ -446,18 +471,20 @@ impl Asker<'_> {
                 }
             })
             .collect();
-        let rest = words.hits.iter().skip(best.len());
+        let rest = words.hits.iter().enumerate().skip(best.len());
         hits.extend(
-            rest.filter(|hit| !seen.contains(&hit.frame))
-                .map(|hit| Ranked {
+            rest.filter(|(_, hit)| !seen.contains(&hit.frame))
+                .map(|(at, hit)| Ranked {
                     frame: hit.frame,
                     score: floor,
-                    lex: lex_rank(hit.frame),
+                    lex: Some(SideRank {
+                        rank: at + 1,
+                        score: hit.score,
+                    }),
                     vec: None,
                     range: None,
                 }),
         );
-        let by_meaning = hits.iter().filter(|hit| hit.lex.is_none()).count();
         Ok(List {
             mode: Mode::Hybrid,
             total: words.total + by_meaning as u64,
@@ -478,11 +505,29 @@ enum Question {
     Vector {
         vector: Vec<f32>,
         weight: f64,
-        /// How far the model knows the question, 0 to 1; 0 where the question is no text.
-        trust: f64,
+        /// `None` where the question is no text.
+        reading: Option<Reading>,
     },
     /// There is none, and why if a person should know.
     None(Option<String>),
+}
+
+/// What a model makes of a question.
+#[cfg(feature = "vec")]
+struct Reading {
+    embedder: Arc<dyn Embedder>,
+    /// How far it knows the question, 0 to 1.
+    trust: f64,
+    /// How near a frame without a word of the question has to be; `None` if no such frame will do.
+    floor: Option<f32>,
+}
+
+#[cfg(feature = "vec")]
+impl Reading {
+    /// Whether a frame so near is a hit without a word of the question.
+    fn answers(&self, similarity: f32) -> bool {
+        self.floor.is_some_and(|floor| similarity >= floor)
+    }
 }
 
 /// A range of a text, as far as it is one.

@@ -9,7 +9,7 @@ use std::ops::Range;
 use mv2_format::{CommitId, FrameId, Timestamp};
 
 use crate::filter::{Filter, filter_steps};
-use crate::search::Syntax;
+use crate::search::{Mode, Syntax};
 
 /// What a prompt has to know about, and how much room there is.
 ///
@@ -31,6 +31,8 @@ pub struct ContextRequest {
     pub query: String,
     /// How the query is read; as plain words by default.
     pub syntax: Syntax,
+    /// Which indexes are asked.
+    pub mode: Mode,
     /// How many tokens the text may have, as [`estimate_tokens`] counts them; 1,000 by default.
     pub max_tokens: usize,
     /// How many documents to take passages from at the most; 20 by default.
@@ -56,6 +58,7 @@ impl Default for ContextRequest {
         Self {
             query: String::new(),
             syntax: Syntax::Words,
+            mode: Mode::default(),
             max_tokens: 1_000,
             top_k: 20,
             filter: Filter::default(),
@@ -80,6 +83,12 @@ impl ContextRequestBuilder {
     /// Sets [`ContextRequest::syntax`].
     pub fn syntax(mut self, syntax: Syntax) -> Self {
         self.request.syntax = syntax;
+        self
+    }
+
+    /// Sets [`ContextRequest::mode`].
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.request.mode = mode;
         self
     }
 
@@ -255,6 +264,7 @@ mod pack {
         let search = SearchRequest {
             query: request.query.clone(),
             syntax: request.syntax,
+            mode: request.mode,
             top_k: request.top_k,
             // The passages are cut here, where their length and place are known.
             snippet_chars: 0,
@@ -368,6 +378,14 @@ mod pack {
         let margin = chars / 5;
         let found = mv2_lex::snippet(query, &doc, (chars - 2 * margin).max(1));
         let at = |offset: usize| found.start + offset;
+        // Found by its meaning alone.
+        if hit.lex.is_none()
+            && found.matches.is_empty()
+            && let Some(part) = nearest_part(hit, whole)
+        {
+            let core = part.start..part.start;
+            return trim(whole, cut(whole, part, core, limit));
+        }
         let core = match (found.matches.first(), found.matches.last()) {
             (Some(first), Some(last)) => at(first.start)..at(last.end),
             // The beginning, as a title or tag matched: a good part of it rather than its first sentence.
@@ -377,6 +395,13 @@ mod pack {
         let range = align(whole, window, core.clone());
         let range = cut(whole, range, core, limit);
         trim(whole, range)
+    }
+
+    /// The part of the text that is nearest in meaning, if one is.
+    fn nearest_part(hit: &SearchHit, whole: &str) -> Option<Range<usize>> {
+        let part = hit.part.as_ref()?;
+        let range = usize::try_from(part.start).ok()?..usize::try_from(part.end).ok()?;
+        whole.get(range.clone()).map(|_| range)
     }
 
     /// A range with so many more characters on both sides, without cutting words there.

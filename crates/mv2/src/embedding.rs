@@ -1,7 +1,10 @@
 //! The vectors of what is put: made by the embedder, or brought by the caller.
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use mv2_embed::chunk::{self, ChunkOptions};
 use mv2_embed::{Embedder, Precision, Role};
@@ -10,12 +13,22 @@ use mv2_store::{NewFrame, Snapshot, Store};
 use mv2_vec::{Exact, Metric, Spec};
 use serde_json::Value;
 
+use crate::embedder::Embedders;
 use crate::error::{Error, Result};
 use crate::text;
 use crate::vectors::{PROPERTY, Space};
 
 /// Bytes of a document that are embedded. What lies behind them is found by its words.
 const MAX_TEXT_BYTES: usize = 4 << 20;
+
+/// Bytes of text that wait until they are embedded together, on all cores.
+const WAITING_BYTES: usize = 1 << 20;
+
+/// Below so many bytes of text a second thread costs more than it brings.
+const WORTH_A_THREAD: usize = 32 << 10;
+
+/// Parts that an embedder gets at a time.
+const BATCH: usize = 64;
 
 /// How vectors that callers bring are kept, where a memory gets its first one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,10 +39,13 @@ pub(crate) struct VectorOptions {
 
 /// What a handle knows of the vectors of its batch.
 pub(crate) struct Embedding {
-    pub(crate) embedder: Option<Arc<dyn Embedder>>,
+    embedders: Arc<Embedders>,
     options: VectorOptions,
     /// The space of the batch, once it was asked for.
     space: Option<Option<Space>>,
+    /// Texts of the batch that have no vectors yet.
+    waiting: Vec<(FrameId, EmbeddedText)>,
+    waiting_bytes: usize,
 }
 
 /// The part of a document that is embedded.
@@ -66,17 +82,21 @@ impl EmbeddedText {
 }
 
 impl Embedding {
-    pub(crate) fn new(embedder: Option<Arc<dyn Embedder>>, options: VectorOptions) -> Self {
+    pub(crate) fn new(embedders: Arc<Embedders>, options: VectorOptions) -> Self {
         Self {
-            embedder,
+            embedders,
             options,
             space: None,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
         }
     }
 
-    /// Forgets the space of the batch, which is committed or rolled back.
+    /// Forgets the batch, which is committed or rolled back.
     pub(crate) fn end_batch(&mut self) {
         self.space = None;
+        self.waiting.clear();
+        self.waiting_bytes = 0;
     }
 
     fn space(&mut self, store: &Store) -> Result<Option<Space>> {
@@ -97,38 +117,68 @@ impl Embedding {
     /// # Errors
     /// `embedder_mismatch`.
     pub(crate) fn check(&mut self, store: &Store) -> Result<()> {
-        let Some(embedder) = self.embedder.clone() else {
+        let Some(space) = self.space(store)? else {
             return Ok(());
         };
-        match self.space(store)? {
-            Some(space) => same_model(&space, &*embedder).map(drop),
+        match self.embedders.of(Some(&space)) {
+            Some(embedder) => same_model(&space, &*embedder).map(drop),
             None => Ok(()),
         }
     }
 
-    /// Gives a frame the vectors of its text. Returns how many: none where the embedder does not know its script or fails.
+    /// Gives a frame the vectors of its text: now or, together with others, by [`embed_waiting`](Self::embed_waiting).
     pub(crate) fn attach_text(
         &mut self,
         store: &mut Store,
         frame: FrameId,
-        text: &EmbeddedText,
-    ) -> Result<usize> {
-        let Some(embedder) = self.embedder.clone() else {
+        text: EmbeddedText,
+    ) -> Result<()> {
+        let space = self.space(store)?;
+        let Some(embedder) = self.embedders.of(space.as_ref()) else {
+            return Ok(());
+        };
+        match space {
+            Some(space) if same_model(&space, &*embedder)? => {}
+            // The caller brings vectors of its own.
+            Some(_) => return Ok(()),
+            None => drop(self.enter(store, space_of(&*embedder, 1)?)?),
+        }
+        self.wait(store, frame, text).map(drop)
+    }
+
+    /// Lets a text wait, if not too many do. Returns how many frames got vectors.
+    fn wait(&mut self, store: &mut Store, frame: FrameId, text: EmbeddedText) -> Result<u64> {
+        self.waiting_bytes += text.text.len();
+        self.waiting.push((frame, text));
+        match self.waiting_bytes >= WAITING_BYTES {
+            true => self.embed_waiting(store),
+            false => Ok(0),
+        }
+    }
+
+    /// Gives the frames whose texts wait their vectors: none where the embedder does not know the script. Returns how many
+    /// frames got some.
+    ///
+    /// # Errors
+    /// `embedding_failed`; the texts wait on then.
+    pub(crate) fn embed_waiting(&mut self, store: &mut Store) -> Result<u64> {
+        if self.waiting.is_empty() {
+            return Ok(0);
+        }
+        let Some(space) = self.space(store)? else {
             return Ok(0);
         };
-        let space = match self.space(store)? {
-            Some(space) if same_model(&space, &*embedder)? => space,
-            // The caller brings vectors of its own.
-            Some(_) => return Ok(0),
-            None => {
-                let space = space_of(&*embedder, 1)?;
-                self.enter(store, space)?
-            }
+        let Some(embedder) = self.embedders.of(Some(&space)) else {
+            return Ok(0);
         };
-        // A document is not lost with its vectors: it is found by its words, and `reembed` tries again.
-        let rows = embed(&*embedder, text).unwrap_or_default();
-        attach(store, &space, frame, &rows)?;
-        Ok(rows.len())
+        let rows = embed(&*embedder, &self.waiting, self.waiting_bytes)?;
+        self.waiting_bytes = 0;
+        let mut count = 0;
+        for ((frame, _), rows) in self.waiting.drain(..).zip(rows) {
+            attach(store, &space, frame, &rows)?;
+            count += u64::from(!rows.is_empty());
+        }
+        Ok(count)
     }
 
     /// Gives a frame a vector of the caller's.
@@ -147,10 +197,7 @@ impl Embedding {
     pub(crate) fn space_for(&mut self, store: &mut Store, vector: &[f32]) -> Result<Space> {
         let space = match self.space(store)? {
             Some(space) if space.embedder.is_some() => {
-                return Err(Error::EmbedderMismatch {
-                    stored: space.embedder_name(),
-                    given: "vectors of the caller's".to_owned(),
-                });
+                return Err(mismatch(&space, "the caller"));
             }
             Some(space) => space,
             None => {
@@ -180,18 +227,23 @@ impl Embedding {
         store: &mut Store,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<u64> {
-        let embedder = self.embedder.clone().ok_or(Error::NoEmbedder)?;
         store.begin()?;
+        let space = self.space(store)?;
+        let embedder = self.embedders.of(space.as_ref());
+        let embedder = embedder.ok_or(Error::NoEmbedder)?;
         let snapshot = store.snapshot()?;
-        let (space, known) = match self.space(store)? {
+        let known = match space {
             Some(space) if space.spec.model == embedder.spec().identity() => {
-                let known = embedded(&snapshot, &space)?;
-                (space, known)
+                embedded(&snapshot, &space)?
+            }
+            // Who names no other model does not want to lose the one that is there.
+            Some(space) if !self.embedders.is_given() => {
+                return Err(mismatch(&space, &embedder.spec().name));
             }
             other => {
                 let part = other.map_or(1, |space| space.spec.space + 1);
-                let space = space_of(&*embedder, part)?;
-                (self.enter(store, space)?, Vec::new())
+                self.enter(store, space_of(&*embedder, part)?)?;
+                Vec::new()
             }
         };
         let end = snapshot.end_frame();
@@ -204,10 +256,10 @@ impl Embedding {
             }
             let frame = snapshot.frame(id)?;
             let text = EmbeddedText::new(frame.meta.title.as_deref(), frame.text());
-            let rows = embed(&*embedder, &text)?;
-            attach(store, &space, id, &rows)?;
-            count += u64::from(!rows.is_empty());
+            count += self.wait(store, id, text)?;
         }
+        count += self.embed_waiting(store)?;
+        progress(end.get(), end.get());
         Ok(count)
     }
 }
@@ -220,10 +272,14 @@ fn same_model(space: &Space, embedder: &dyn Embedder) -> Result<bool> {
     if space.spec.model == embedder.spec().identity() {
         return Ok(true);
     }
-    Err(Error::EmbedderMismatch {
+    Err(mismatch(space, &embedder.spec().name))
+}
+
+fn mismatch(space: &Space, given: &str) -> Error {
+    Error::EmbedderMismatch {
         stored: space.embedder_name(),
-        given: embedder.spec().name.clone(),
-    })
+        given: given.to_owned(),
+    }
 }
 
 /// The space of an embedder's vectors.
@@ -254,42 +310,106 @@ fn embedded(snapshot: &Snapshot, space: &Space) -> Result<Vec<FrameId>> {
     Ok(frames)
 }
 
-/// Parts of a text that are embedded at a time.
-const BATCH: usize = 64;
-
-/// The vectors of a text: one for each part that the embedder reads whole and knows the script of.
-fn embed(embedder: &dyn Embedder, text: &EmbeddedText) -> Result<Vec<Row>> {
-    let whole = 0..text.text.len();
-    let mut parts: Vec<(Range<usize>, String)> = chunk::split(
-        &text.text,
-        &chunk_options(embedder, text.title.as_deref()),
-        |piece| embedder.token_count(piece),
-    )
-    .into_iter()
-    .map(|part| {
-        let body = &text.text[part.range.clone()];
-        let above = [text.title.as_deref(), Some(&*part.heading)];
-        let above = above.into_iter().flatten().filter(|line| !line.is_empty());
-        let lines: Vec<&str> = above.chain([body]).collect();
-        (part.range, lines.join("\n"))
-    })
-    .collect();
-    if let (true, Some(title)) = (parts.is_empty(), &text.title) {
-        parts.push((whole, title.clone()));
-    }
-    parts.retain(|(_, text)| embedder.check(text).is_ok());
-    let mut rows = Vec::with_capacity(parts.len());
-    let dims = embedder.spec().dims as usize;
-    for batch in parts.chunks(BATCH) {
-        let texts: Vec<&str> = batch.iter().map(|(_, text)| &**text).collect();
-        let mut vectors = Vec::new();
-        embedder.embed(&texts, Role::Passage, &mut vectors)?;
-        let ranges = batch
-            .iter()
-            .map(|(range, _)| range.start as u64..range.end as u64);
-        rows.extend(ranges.zip(vectors.chunks(dims.max(1)).map(<[f32]>::to_vec)));
+/// The vectors of texts: for each text one for each part that the embedder reads whole and knows the script of.
+fn embed(
+    embedder: &dyn Embedder,
+    texts: &[(FrameId, EmbeddedText)],
+    bytes: usize,
+) -> Result<Vec<Vec<Row>>> {
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = cores.min(bytes.div_ceil(WORTH_A_THREAD));
+    let split = in_threads(threads, texts.len(), |at| parts(embedder, &texts[at].1));
+    let parts: Vec<(usize, Range<u64>, String)> = split
+        .into_iter()
+        .enumerate()
+        .flat_map(|(text, parts)| {
+            parts
+                .into_iter()
+                .map(move |(range, part)| (text, range, part))
+        })
+        .collect();
+    let batches: Vec<_> = parts.chunks(BATCH).collect();
+    let vectors = in_threads(threads, batches.len(), |at| {
+        let batch: Vec<&str> = batches[at].iter().map(|(.., part)| &**part).collect();
+        embed_batch(embedder, &batch)
+    });
+    let mut rows: Vec<Vec<Row>> = texts.iter().map(|_| Vec::new()).collect();
+    for (batch, vectors) in batches.into_iter().zip(vectors) {
+        for ((text, range, _), vector) in batch.iter().zip(vectors?) {
+            rows[*text].extend(vector.map(|vector| (range.clone(), vector)));
+        }
     }
     Ok(rows)
+}
+
+/// The vector of each text, if it has one.
+fn embed_batch(embedder: &dyn Embedder, batch: &[&str]) -> Result<Vec<Option<Vec<f32>>>> {
+    let dims = embedder.spec().dims as usize;
+    let mut vectors = Vec::new();
+    match embedder.embed(batch, Role::Passage, &mut vectors) {
+        Ok(()) => Ok(vectors
+            .chunks(dims.max(1))
+            .map(|vector| Some(vector.to_vec()))
+            .collect()),
+        // It has none for one of them. That is no reason to do without those of the others.
+        Err(mv2_embed::Error::NoVector { .. }) if batch.len() > 1 => {
+            let alone = batch.iter().map(|text| embed_batch(embedder, &[text]));
+            Ok(alone.collect::<Result<Vec<_>>>()?.concat())
+        }
+        Err(mv2_embed::Error::NoVector { .. }) => Ok(vec![None]),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The parts of a text that get vectors, and what of each is embedded.
+fn parts(embedder: &dyn Embedder, text: &EmbeddedText) -> Vec<(Range<u64>, String)> {
+    let options = chunk_options(embedder, text.title.as_deref());
+    let chunks = chunk::split(&text.text, &options, |piece| embedder.token_count(piece));
+    let mut parts: Vec<(Range<u64>, String)> = chunks
+        .into_iter()
+        .map(|part| {
+            let body = &text.text[part.range.clone()];
+            let above = [text.title.as_deref(), Some(&*part.heading)];
+            let above = above.into_iter().flatten().filter(|line| !line.is_empty());
+            let lines: Vec<&str> = above.chain([body]).collect();
+            (
+                part.range.start as u64..part.range.end as u64,
+                lines.join("\n"),
+            )
+        })
+        .collect();
+    if let (true, Some(title)) = (parts.is_empty(), &text.title) {
+        parts.push((0..text.text.len() as u64, title.clone()));
+    }
+    parts.retain(|(_, text)| embedder.check(text).is_ok());
+    parts
+}
+
+/// What a function gives for each number below `count`, in their order. Each thread takes the next number that is left.
+fn in_threads<T: Send + Sync>(
+    threads: usize,
+    count: usize,
+    run: impl Fn(usize) -> T + Sync,
+) -> Vec<T> {
+    if threads.min(count) <= 1 {
+        return (0..count).map(run).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let done: Vec<OnceLock<T>> = (0..count).map(|_| OnceLock::new()).collect();
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(slot) = done.get(at) else { break };
+            slot.get_or_init(|| run(at));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads.min(count) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    done.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
 /// Parts that the model reads whole, also behind a title, which may take up to half of what it reads.

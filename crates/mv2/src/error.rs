@@ -69,6 +69,14 @@ pub enum Error {
     /// The handle was opened without an embedder.
     #[error("there is no embedder")]
     NoEmbedder,
+    /// This build has no embedder of this name.
+    #[error("there is no embedder {name:?}; this build has {known}")]
+    UnknownEmbedder {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
     /// The property that says which vectors a memory has cannot be read.
     #[error("the description of the memory's vectors cannot be read")]
     VectorSpace,
@@ -118,6 +126,19 @@ pub enum CursorError {
 }
 
 impl Error {
+    /// Whether a vector segment is at fault, and not a vector that was given.
+    #[cfg(feature = "vec")]
+    pub(crate) fn is_damage(error: &mv2_vec::Error) -> bool {
+        !matches!(
+            error,
+            mv2_vec::Error::Dimensions { .. }
+                | mv2_vec::Error::NotFinite { .. }
+                | mv2_vec::Error::Overflow { .. }
+                | mv2_vec::Error::Zero { .. }
+                | mv2_vec::Error::UnsupportedDims { .. }
+        )
+    }
+
     /// The error's name in JSON, stable across versions: `not_found`, `locked`, `corrupt`, ...
     pub fn kind(&self) -> &'static str {
         match self {
@@ -128,16 +149,12 @@ impl Error {
             Self::NoIndex { .. } => "unsupported",
             Self::EmbedderMismatch { .. } => "embedder_mismatch",
             Self::NoEmbedder => "no_embedder",
+            Self::UnknownEmbedder { .. } => "unknown_embedder",
             Self::VectorSpace => "corrupt",
             #[cfg(feature = "vec")]
-            Self::Vector(error) => match error {
-                mv2_vec::Error::Dimensions { .. }
-                | mv2_vec::Error::NotFinite { .. }
-                | mv2_vec::Error::Overflow { .. }
-                | mv2_vec::Error::Zero { .. }
-                | mv2_vec::Error::UnsupportedDims { .. } => "invalid_vector",
-                _ => "index_unusable",
-            },
+            Self::Vector(error) if Self::is_damage(error) => "index_unusable",
+            #[cfg(feature = "vec")]
+            Self::Vector(_) => "invalid_vector",
             #[cfg(feature = "vec")]
             Self::Embedding(_) => "embedding_failed",
             Self::Cursor(_) => "invalid_cursor",
@@ -176,12 +193,21 @@ impl Error {
             }
             Self::Unreadable { .. } => "see what is affected with `mv2 verify FILE --deep`",
             Self::EmbedderMismatch { .. } => {
-                "`mv2 reembed FILE` makes them anew with the other; or open it with the embedder that it has"
+                "`mv2 reembed FILE --embedder NAME` makes all of them anew; --no-embed puts without vectors"
             }
             Self::NoEmbedder => "open the memory with an embedder",
             Self::VectorSpace => "see what is affected with `mv2 verify FILE --deep`",
             #[cfg(feature = "vec")]
-            Self::Vector(_) | Self::Embedding(_) => return None,
+            Self::Vector(error) if !Self::is_damage(error) => return None,
+            #[cfg(feature = "vec")]
+            Self::Vector(_) => {
+                "every document is still there; `mv2 verify FILE --deep` shows what is damaged"
+            }
+            #[cfg(feature = "vec")]
+            Self::Embedding(_) => {
+                "try again, or put with --no-embed and call `mv2 reembed FILE` later"
+            }
+            Self::UnknownEmbedder { .. } => return None,
             Self::Cursor(CursorError::NotACursor { .. }) => {
                 "copy `next_cursor` whole, or leave the cursor out to begin at the best hit"
             }

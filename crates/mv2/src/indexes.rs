@@ -11,9 +11,8 @@ pub(crate) struct Indexes {
     pub(crate) lexical: crate::lexical::Lexical,
     #[cfg(feature = "vec")]
     pub(crate) vectors: crate::vectors::Vectors,
-    /// What turns texts into vectors.
     #[cfg(feature = "vec")]
-    pub(crate) embedder: Option<std::sync::Arc<dyn mv2_embed::Embedder>>,
+    pub(crate) embedders: std::sync::Arc<crate::embedder::Embedders>,
 }
 
 impl fmt::Debug for Indexes {

@@ -48,12 +48,16 @@
 //! caught up by the next build that has it.
 //!
 //! `vec` (default): vectors, the caller's or an embedder's, and search by meaning. Without it what a memory holds of vectors is kept.
+//!
+//! `static` (default): the built-in embedder, so that documents get vectors by default. It adds 7.6 MB to a program.
 
 #[cfg(feature = "lex")]
 mod ask;
 mod context;
 #[cfg(feature = "lex")]
 mod cursor;
+#[cfg(feature = "vec")]
+pub mod embedder;
 #[cfg(feature = "vec")]
 mod embedding;
 mod error;

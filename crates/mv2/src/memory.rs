@@ -152,7 +152,7 @@ impl Memvid {
         #[cfg(not(feature = "vec"))]
         {
             let outcome = self.store.put(frame)?;
-            Ok(self.note(outcome, 0))
+            Ok(self.note(outcome))
         }
     }
 
@@ -187,14 +187,12 @@ impl Memvid {
         self.begin()?;
         self.embedding.space_for(&mut self.store, vector)?;
         let outcome = self.store.put(options.into_frame(payload.to_vec()))?;
-        let mut vectors = 0;
         if outcome.status != PutStatus::Unchanged {
             let len = (payload.len() as u64).min(u64::from(u32::MAX));
             self.embedding
                 .attach_vector(&mut self.store, outcome.frame, len, vector)?;
-            vectors = 1;
         }
-        Ok(self.note(outcome, vectors))
+        Ok(self.note(outcome))
     }
 
     /// Puts a frame and gives it the vectors of its text.
@@ -204,29 +202,24 @@ impl Memvid {
         frame: mv2_store::NewFrame,
         put: impl FnOnce(&mut Store, mv2_store::NewFrame) -> mv2_store::Result<mv2_store::PutOutcome>,
     ) -> Result<PutOutcome> {
-        if self.embedding.embedder.is_none() {
-            let outcome = put(&mut self.store, frame)?;
-            return Ok(self.note(outcome, 0));
-        }
         self.begin()?;
         self.embedding.check(&self.store)?;
         let text = crate::embedding::EmbeddedText::of(&frame);
         let outcome = put(&mut self.store, frame)?;
-        let vectors = match outcome.status {
-            PutStatus::Unchanged => 0,
-            _ => self
-                .embedding
-                .attach_text(&mut self.store, outcome.frame, &text)?,
-        };
-        Ok(self.note(outcome, vectors))
+        if outcome.status != PutStatus::Unchanged {
+            self.embedding
+                .attach_text(&mut self.store, outcome.frame, text)?;
+        }
+        Ok(self.note(outcome))
     }
 
-    /// Gives documents the vectors of this handle's embedder: all of them if another one made those that are there, else those
-    /// that have none. Older snapshots keep what they had. Call [`commit`](Self::commit) afterwards. Returns how many
+    /// Gives documents the vectors of this handle's embedder: all of them if another one made those that are there and this
+    /// one was [named](OpenOptions::embedder), else those that have none. Older snapshots keep what they had. Call [`commit`](Self::commit) afterwards. Returns how many
     /// documents got vectors; `progress` hears how far it is, and of how many.
     ///
     /// # Errors
-    /// `no_embedder`; `embedding_failed`; as for [`put_bytes`](Self::put_bytes).
+    /// `no_embedder`; `embedder_mismatch` if another one made the vectors and none was named; `embedding_failed`; as for
+    /// [`put_bytes`](Self::put_bytes).
     #[cfg(feature = "vec")]
     pub fn reembed(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<u64> {
         self.embedding.reembed(&mut self.store, progress)
@@ -278,7 +271,7 @@ impl Memvid {
         #[cfg(not(feature = "vec"))]
         {
             let outcome = self.store.update(id, frame)?;
-            Ok(self.note(outcome, 0))
+            Ok(self.note(outcome))
         }
     }
 
@@ -304,7 +297,8 @@ impl Memvid {
     /// When it returns, the frames survive a power loss.
     ///
     /// # Errors
-    /// `disk_full`, `io`, ...: nothing of the batch is kept then, and every earlier commit is.
+    /// `disk_full`, `io`, ...: nothing of the batch is kept then, and every earlier commit is. `embedding_failed`: the batch
+    /// is still open, to be tried again or [rolled back](Self::rollback).
     pub fn commit(&mut self) -> Result<Option<Commit>> {
         self.commit_options(CommitOptions::default())
     }
@@ -336,6 +330,8 @@ impl Memvid {
 
     fn commit_options(&mut self, options: CommitOptions) -> Result<Option<Commit>> {
         let bulk = options.bulk;
+        #[cfg(feature = "vec")]
+        self.embedding.embed_waiting(&mut self.store)?;
         let result = self.store.commit(options);
         if !self.store.in_transaction() {
             self.end_batch();
@@ -740,7 +736,7 @@ impl fmt::Debug for Memvid {
 }
 
 impl Memvid {
-    fn note(&mut self, outcome: mv2_store::PutOutcome, vectors: usize) -> PutOutcome {
+    fn note(&mut self, outcome: mv2_store::PutOutcome) -> PutOutcome {
         if outcome.status != PutStatus::Unchanged {
             let start = self
                 .pending
@@ -748,7 +744,7 @@ impl Memvid {
                 .map_or(outcome.frame, |range| range.start);
             self.pending = Some(start..outcome.frame.next());
         }
-        PutOutcome::new(outcome, vectors)
+        PutOutcome::new(outcome)
     }
 
     fn check_committed(&self, id: FrameId) -> Result<()> {

@@ -10,6 +10,8 @@ use mv2_embed::Embedder;
 use mv2_store::{CheckpointPolicy, Clock, CreateOptions, Store};
 
 #[cfg(feature = "vec")]
+use crate::embedder::{Choice, Embedders};
+#[cfg(feature = "vec")]
 use crate::embedding::{Embedding, VectorOptions};
 use crate::error::{Error, Result};
 use crate::housekeeping::Housekeeper;
@@ -38,7 +40,7 @@ pub struct OpenOptions {
     create: CreateOptions,
     background: bool,
     #[cfg(feature = "vec")]
-    embedder: Option<Arc<dyn Embedder>>,
+    embedder: Choice,
     #[cfg(feature = "vec")]
     vectors: VectorOptions,
 }
@@ -50,7 +52,7 @@ impl Default for OpenOptions {
             create: CreateOptions::default(),
             background: true,
             #[cfg(feature = "vec")]
-            embedder: None,
+            embedder: Choice::default(),
             #[cfg(feature = "vec")]
             vectors: VectorOptions::default(),
         }
@@ -101,16 +103,17 @@ impl OpenOptions {
 /// Set, for vectors
 #[cfg(feature = "vec")]
 impl OpenOptions {
-    /// What turns texts into vectors; none by default. The memory remembers which one it was, and refuses another until
+    /// What turns texts into vectors. By default it is the model that made the memory's vectors, if this build has it, or the
+    /// built-in one, in builds with the feature `static`. The memory remembers which one it was, and refuses another until
     /// [`Memvid::reembed`] is called.
     pub fn embedder(mut self, embedder: Arc<dyn Embedder>) -> Self {
-        self.embedder = Some(embedder);
+        self.embedder = Choice::Given(embedder);
         self
     }
 
-    /// No embedder, which is the default: documents get vectors by [`Memvid::put_with_embedding`] only, and texts are searched by their words.
+    /// No embedder: documents get vectors by [`Memvid::put_with_embedding`] only, and texts are searched by their words.
     pub fn no_embedder(mut self) -> Self {
-        self.embedder = None;
+        self.embedder = Choice::None;
         self
     }
 
@@ -135,7 +138,7 @@ impl fmt::Debug for OpenOptions {
             .field("create", &self.create)
             .field("background", &self.background);
         #[cfg(feature = "vec")]
-        out.field("embedder", &self.embedder.as_ref().map(|e| &e.spec().name));
+        out.field("embedder", &self.embedder);
         out.finish_non_exhaustive()
     }
 }
@@ -189,6 +192,8 @@ impl OpenOptions {
     fn memory(&self, store: Store, background: bool) -> Memvid {
         let housekeeper = Housekeeper::new(store.path(), background.then(|| self.store_options()));
         let clock = Arc::clone(&self.store.clock);
+        #[cfg(feature = "vec")]
+        let embedders = Arc::new(Embedders::new(self.embedder.clone()));
         let indexes = Indexes {
             temporal: crate::temporal::Temporal::new(store.path(), clock),
             #[cfg(feature = "lex")]
@@ -196,7 +201,7 @@ impl OpenOptions {
             #[cfg(feature = "vec")]
             vectors: crate::vectors::Vectors::new(store.path()),
             #[cfg(feature = "vec")]
-            embedder: self.embedder.clone(),
+            embedders: Arc::clone(&embedders),
         };
         Memvid::from_store(
             store,
@@ -204,7 +209,7 @@ impl OpenOptions {
             indexes,
             housekeeper,
             #[cfg(feature = "vec")]
-            Embedding::new(self.embedder.clone(), self.vectors),
+            Embedding::new(embedders, self.vectors),
         )
     }
 

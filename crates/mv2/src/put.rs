@@ -198,14 +198,11 @@ pub struct PutOutcome {
     pub superseded: Option<FrameId>,
     /// Whether the payload is shared with an older frame.
     pub deduplicated: bool,
-    /// How many vectors the document got. None if it holds nothing that the embedder knows, or if there is no embedder.
-    pub vectors: usize,
 }
 
 impl PutOutcome {
-    pub(crate) fn new(outcome: mv2_store::PutOutcome, vectors: usize) -> Self {
+    pub(crate) fn new(outcome: mv2_store::PutOutcome) -> Self {
         Self {
-            vectors,
             frame_id: outcome.frame,
             status: outcome.status,
             superseded: outcome.superseded,

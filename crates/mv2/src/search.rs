@@ -283,10 +283,13 @@ pub struct SearchHit {
     pub matches: Vec<Range<usize>>,
     /// How well it matches. Comparable within one response.
     pub score: f32,
-    /// What the lexical index said, if it was asked and found the document.
+    /// What the lexical index said, if it was asked and the document is among its best: the first 100 of a hybrid search, and
+    /// what follows them in the list.
     pub lex: Option<SideRank>,
     /// What the vectors said, if they were asked and it is among the nearest.
     pub vec: Option<SideRank>,
+    /// The part of its text whose vector is nearest, in bytes, if it is among the nearest.
+    pub part: Option<Range<u64>>,
     /// Event time.
     pub timestamp: Timestamp,
     /// The commit that added it.

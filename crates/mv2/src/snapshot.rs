@@ -201,7 +201,13 @@ impl Snapshot {
     /// # Errors
     /// `corrupt` if a part of the file that holds them is damaged.
     pub fn stats(&self) -> Result<Stats> {
-        Ok(self.inner.stats()?.into())
+        let stats = Stats::from(self.inner.stats()?);
+        #[cfg(feature = "vec")]
+        let stats = Stats {
+            embedder: crate::vectors::Space::of(&self.inner)?.map(|space| space.embedder_name()),
+            ..stats
+        };
+        Ok(stats)
     }
 }
 

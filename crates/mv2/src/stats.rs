@@ -35,6 +35,8 @@ pub struct Stats {
     pub sealed: bool,
     /// Whether there is a lexical segment. A small memory is searched without one.
     pub has_lex_index: bool,
+    /// What makes the memory's vectors: a model's name, or `the caller`. `None` if it has none.
+    pub embedder: Option<String>,
     /// Live segments by kind.
     pub segments: BTreeMap<String, u64>,
 }
@@ -77,6 +79,7 @@ impl From<mv2_store::Stats> for Stats {
             tail_frame_count: stats.tail_frames,
             sealed: stats.wal_bytes == 0,
             has_lex_index: stats.segments.contains_key(&SegmentKind::LEX.name()),
+            embedder: None,
             segments: stats.segments,
         }
     }

@@ -98,7 +98,7 @@ impl Space {
             .embedder
             .as_ref()
             .and_then(|spec| spec["name"].as_str());
-        name.unwrap_or("vectors of the caller's").to_owned()
+        name.unwrap_or("the caller").to_owned()
     }
 
     /// What a frame carries: the model, and the rows with the bytes of the text that each stands for.
@@ -369,7 +369,15 @@ impl Vectors {
         )))
     }
 
-    pub(crate) fn unusable(&self, segment: Option<SegmentId>, error: impl Into<BoxError>) -> Error {
+    /// What a search that failed is for the user: damage in this file, or a vector that does not fit.
+    pub(crate) fn failed(&self, error: mv2_vec::Error) -> Error {
+        match Error::from(error) {
+            Error::Vector(damage) if Error::is_damage(&damage) => self.unusable(None, damage),
+            wrong => wrong,
+        }
+    }
+
+    fn unusable(&self, segment: Option<SegmentId>, error: impl Into<BoxError>) -> Error {
         Error::Index {
             path: self.path.clone(),
             index: "vectors",

@@ -1,7 +1,7 @@
 //! Context through the facade: the budget, repetitions, citations, passages of long documents, Japanese.
 #![cfg(feature = "lex")]
 
-use mv2::{Context, ContextRequest, Memvid, PutOptions, Syntax, Timestamp, estimate_tokens};
+use mv2::{Context, ContextRequest, Memvid, Mode, PutOptions, Syntax, Timestamp, estimate_tokens};
 
 struct Memory {
     mem: Memvid,
@@ -273,7 +273,8 @@ fn odd_names_stay_in_one_line() {
         Some(&"t".repeat(500)),
         "Another walnut tree.",
     );
-    let context = memory.context("walnut", 1_000);
+    let request = ContextRequest::builder("walnut").mode(Mode::Lex).build();
+    let context = memory.mem.context(request).unwrap();
     let heads: Vec<_> = context
         .text
         .lines()

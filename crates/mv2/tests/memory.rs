@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use mv2::{
-    Clock, FrameId, Memvid, OpenOptions, PutOptions, PutStatus, SearchRequest, Snapshot, Timestamp,
+    Clock, FrameId, Memvid, Mode, OpenOptions, PutOptions, PutStatus, SearchRequest, Snapshot,
+    Timestamp,
 };
 
 struct Dir(tempfile::TempDir);
@@ -386,7 +387,10 @@ mod search {
     }
 
     fn ranking(mem: &Memvid, query: &str) -> Vec<(FrameId, f32)> {
-        let request = SearchRequest::builder(query).top_k(50).build();
+        let request = SearchRequest::builder(query)
+            .top_k(50)
+            .mode(Mode::Lex)
+            .build();
         let hits = mem.search(request).unwrap().hits;
         hits.iter()
             .map(|hit: &SearchHit| (hit.frame_id, hit.score))
@@ -478,7 +482,8 @@ mod search {
         mem.put_bytes_with_options("\u{feff}We plan a garden.".as_bytes(), options)
             .unwrap();
         mem.commit().unwrap();
-        let response = mem.search("gardens").unwrap();
+        let request = SearchRequest::builder("gardens").mode(Mode::Lex);
+        let response = mem.search(request.build()).unwrap();
         assert_eq!(response.query, "gardens");
         assert_eq!(response.commit.get(), 1);
         assert_eq!(
@@ -582,7 +587,8 @@ mod search {
         std::fs::rename(other, dir.path()).unwrap();
         assert_eq!(ranking(&mem, "grapes").len(), 50);
         assert_eq!(ranking(&mem, "apples").len(), 0);
-        assert_eq!(pinned.search("grapes").unwrap().hits.len(), 0);
+        let grapes = SearchRequest::builder("grapes").mode(Mode::Lex).build();
+        assert_eq!(pinned.search(grapes).unwrap().hits.len(), 0);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mv2::{
-    CheckpointPolicy, Commit, FrameMeta, Memvid, OpenOptions, PutOptions, SearchRequest,
+    CheckpointPolicy, Commit, FrameMeta, Memvid, Mode, OpenOptions, PutOptions, SearchRequest,
     TimelineQuery,
 };
 
@@ -30,6 +30,11 @@ fn busy() -> OpenOptions {
             max_segments: 3,
             ..CheckpointPolicy::default()
         })
+}
+
+/// A search by words alone.
+fn words(query: &str) -> SearchRequest {
+    SearchRequest::builder(query).mode(Mode::Lex).build()
 }
 
 fn put(mem: &mut Memvid, uri: &str, text: &str) {
@@ -175,7 +180,7 @@ fn ranking_frames_and_history_survive_each_rewrite_also_for_a_second_handle() {
     // And on it goes, for both.
     put(&mut mem, "new", "a lighthouse");
     mem.commit().unwrap();
-    assert_eq!(other.search("lighthouse").unwrap().hits.len(), 1);
+    assert_eq!(other.search(words("lighthouse")).unwrap().hits.len(), 1);
     sound(&dir, "m.mv2");
 }
 
@@ -255,7 +260,7 @@ fn a_sealed_memory_is_searched_and_not_written() {
     assert_eq!(again.bytes_after, file.bytes_after);
 
     let mut other = busy().open(dir.path("m.mv2")).unwrap();
-    assert_eq!(other.search("last").unwrap().hits.len(), 1);
+    assert_eq!(other.search(words("last")).unwrap().hits.len(), 1);
     for mem in [&mut mem, &mut other] {
         let errors = [
             mem.put_bytes(b"x").unwrap_err(),
@@ -309,11 +314,11 @@ fn copies_are_memories_of_their_own() {
         sound(&dir, name);
         put(&mut copy, "own", "lighthouse");
         copy.commit().unwrap();
-        assert_eq!(copy.search("lighthouse").unwrap().hits.len(), 1);
+        assert_eq!(copy.search(words("lighthouse")).unwrap().hits.len(), 1);
         let taken = reader.backup(dir.path(name)).unwrap_err();
         assert_eq!(taken.kind(), "already_exists");
     }
-    assert!(mem.search("lighthouse").unwrap().hits.is_empty());
+    assert!(mem.search(words("lighthouse")).unwrap().hits.is_empty());
 
     mem.seal().unwrap();
     reader.backup(dir.path("unsealed.mv2")).unwrap();

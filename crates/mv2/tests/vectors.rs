@@ -169,7 +169,7 @@ fn what_is_deleted_or_superseded_is_not_found_any_more() {
         Some(b"A car, after all.".to_vec()),
         PutOptions::default(),
     );
-    assert_eq!(new.unwrap().vectors, 1);
+    new.unwrap();
     mem.commit().unwrap();
     for _ in 0..2 {
         assert_eq!(found(&mem, vec("car")).1, [4, 1]);
@@ -230,11 +230,20 @@ fn another_embedder_is_refused_until_the_memory_is_embedded_anew() {
 }
 
 #[test]
-fn a_failing_embedder_loses_no_document() {
+fn what_a_failing_embedder_leaves_out_is_said_and_made_up_for() {
     let dir = TempDir::new().unwrap();
     let failing = OpenOptions::new().embedder(Toy::failing());
     let mut mem = failing.create(dir.path().join("m.mv2")).unwrap();
-    assert_eq!(mem.put_bytes(b"an automobile").unwrap().vectors, 0);
+    mem.put_bytes(b"an automobile").unwrap();
+    for _ in 0..2 {
+        assert_eq!(mem.commit().unwrap_err().kind(), "embedding_failed");
+    }
+    mem.rollback();
+    assert_eq!(mem.stats().unwrap().frame_count, 0);
+    drop(mem);
+    let without = OpenOptions::new().no_embedder();
+    let mut mem = without.open(dir.path().join("m.mv2")).unwrap();
+    mem.put_bytes(b"an automobile").unwrap();
     mem.commit().unwrap();
     drop(mem);
     let mut mem = toy().open(dir.path().join("m.mv2")).unwrap();
@@ -287,7 +296,7 @@ fn vectors_of_the_callers_need_no_embedder_and_are_checked() {
     // An embedder keeps out of it.
     drop(mem);
     let mut mem = toy().open(dir.path().join("m.mv2")).unwrap();
-    assert_eq!(mem.put_bytes(b"a car").unwrap().vectors, 0);
+    mem.put_bytes(b"a car").unwrap();
     mem.commit().unwrap();
     assert_eq!(found(&mem, "car".into()), (Mode::Lex, vec![3]));
 }
@@ -456,5 +465,64 @@ mod built_in {
         mem.commit().unwrap();
         let vec = SearchRequest::builder("volcano").mode(Mode::Vec).build();
         assert_eq!(found(&mem, vec).1[0], 1);
+    }
+}
+
+/// Opened without a word about embedders.
+#[cfg(feature = "static")]
+#[test]
+fn vectors_are_made_by_default_and_those_of_another_model_are_left_alone() {
+    let dir = TempDir::new().unwrap();
+    let mut mem = memory(&dir, &OpenOptions::new(), &["an automobile", "a banana"]);
+    assert_eq!(found(&mem, "car".into()), (Mode::Hybrid, vec![0]));
+    assert_eq!(mem.stats().unwrap().embedder.as_deref(), Some("mv2-static"));
+    assert_eq!(mem.reembed(&mut |_, _| ()).unwrap(), 0);
+    mem.rollback();
+    drop(mem);
+    // A build that does not know the model of the memory's vectors asks for it by name, and takes none away.
+    let mut mem = toy().open(dir.path().join("m.mv2")).unwrap();
+    mem.reembed(&mut |_, _| ()).unwrap();
+    mem.commit().unwrap();
+    drop(mem);
+    let mut mem = Memvid::open(dir.path().join("m.mv2")).unwrap();
+    assert_eq!(mem.put_bytes(b"x").unwrap_err().kind(), "embedder_mismatch");
+    mem.rollback();
+    assert_eq!(
+        mem.reembed(&mut |_, _| ()).unwrap_err().kind(),
+        "embedder_mismatch"
+    );
+    mem.rollback();
+    let response = mem.search("automobile").unwrap();
+    assert_eq!((response.mode, response.hits.len()), (Mode::Lex, 1));
+    assert!(response.warning.unwrap().contains("toy"));
+}
+
+/// Enough text for several flushes, on several threads, with documents of many sizes among them.
+#[cfg(feature = "static")]
+#[test]
+fn a_large_batch_gives_each_document_the_vectors_of_its_own_text() {
+    let dir = TempDir::new().unwrap();
+    let mut mem = Memvid::create(dir.path().join("m.mv2")).unwrap();
+    let topics = ["violin", "volcano", "bicycle", "dentist", "penguin"];
+    for n in 0..600 {
+        let text = filler(topics[n % 5]).repeat(n % 7);
+        let options = PutOptions::builder()
+            .title(format!("{} {n}", topics[n % 5]))
+            .build();
+        mem.put_bytes_with_options(text.as_bytes(), options)
+            .unwrap();
+    }
+    mem.commit().unwrap();
+    for (at, topic) in topics.iter().enumerate() {
+        let request = SearchRequest::builder(*topic)
+            .mode(Mode::Vec)
+            .top_k(50)
+            .build();
+        let hits = mem.search(request).unwrap().hits;
+        assert_eq!(hits.len(), 50);
+        assert!(
+            hits.iter().all(|hit| hit.frame_id.get() % 5 == at as u64),
+            "{topic}"
+        );
     }
 }

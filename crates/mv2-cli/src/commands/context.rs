@@ -6,16 +6,18 @@ use crate::cli::{ContextArgs, Global};
 use crate::exit::Exit;
 use crate::output::{Output, human, json};
 
-use super::{filter, open_options};
+use super::{filter, open_options, with_embedder};
 
 pub(super) fn run(
     args: &ContextArgs,
     global: &Global,
     output: &mut Output,
 ) -> anyhow::Result<Exit> {
-    let memory = open_options(global).open_read_only(&args.file)?;
+    let options = with_embedder(open_options(global), args.embedder.as_deref())?;
+    let memory = options.open_read_only(&args.file)?;
     let context = memory.context(ContextRequest {
         query: args.query.join(" "),
+        mode: args.mode.into(),
         max_tokens: args.max_tokens,
         top_k: args.top_k,
         filter: filter(&args.filters, None)?,

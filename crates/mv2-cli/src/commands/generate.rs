@@ -64,13 +64,18 @@ const JSON: &[(&str, &str, &str)] = &[
     ),
     (
         "stats",
-        r#"{"v":1,"frames","frames_total","commits","payload_bytes","file_bytes","live_bytes","dead_bytes","wal_bytes","wal_used_bytes","tail_frames","segments":{"..."},"sealed","advice"}"#,
-        "`frames` are the visible ones. `segments` counts live segments by kind. `advice` is `vacuum` or `null`.",
+        r#"{"v":1,"frames","frames_total","commits","payload_bytes","file_bytes","live_bytes","dead_bytes","wal_bytes","wal_used_bytes","tail_frames","embedder","segments":{"..."},"sealed","advice"}"#,
+        "`frames` are the visible ones. `embedder` names what made the vectors, `null` if there are none. `segments` counts live segments by kind. `advice` is `vacuum` or `null`.",
     ),
     (
         "verify",
         r#"{"v":1,"ok","bytes_checked","problems":[{"offset","what","frames":[first,end]}]}"#,
         "`offset` and `frames` are `null` where the damage has no one place or touches no frame.",
+    ),
+    (
+        "reembed",
+        r#"{"v":1,"commit":{"id","time"},"embedder","frames"}"#,
+        "`frames` documents got vectors; `commit` is `null` if all had theirs.",
     ),
     (
         "optimize",

@@ -10,6 +10,7 @@ mod get;
 mod log;
 mod optimize;
 mod put;
+mod reembed;
 mod seal;
 mod search;
 mod stats;
@@ -30,7 +31,7 @@ use mv2::{
     text,
 };
 
-use crate::cli::{Cli, Command, DocumentArgs, FilterArgs, Global, TimeArgs};
+use crate::cli::{Cli, Command, DocumentArgs, EmbeddingArgs, FilterArgs, Global, TimeArgs};
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::output::progress::Spinner;
@@ -50,6 +51,7 @@ pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
         Command::Log(args) => log::run(args, global, output),
         Command::Stats(args) => stats::run(args, global, output),
         Command::Verify(args) => verify::run(args, output),
+        Command::Reembed(args) => reembed::run(args, global, output),
         Command::Optimize(args) => optimize::run(args, global, output),
         Command::Vacuum(args) => vacuum::run(args, global, output),
         Command::Seal(args) => seal::run(args, global, output),
@@ -65,6 +67,22 @@ fn open_options(global: &Global) -> OpenOptions {
     OpenOptions::new()
         .lock_wait(global.lock_wait)
         .background(false)
+}
+
+/// The options with the embedder of a name, if one is named.
+fn with_embedder(options: OpenOptions, name: Option<&str>) -> anyhow::Result<OpenOptions> {
+    Ok(match name {
+        Some(name) => options.embedder(mv2::embedder::resolve(name)?),
+        None => options,
+    })
+}
+
+/// How a memory is opened that documents are put into.
+fn writing_options(global: &Global, args: &EmbeddingArgs) -> anyhow::Result<OpenOptions> {
+    match args.no_embed {
+        true => Ok(open_options(global).no_embedder()),
+        false => with_embedder(open_options(global), args.embedder.as_deref()),
+    }
 }
 
 /// Housekeeping that is due after a small change, once its result is printed: one piece at the most, so that nobody waits

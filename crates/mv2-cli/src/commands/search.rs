@@ -1,15 +1,15 @@
 //! `mv2 search FILE QUERY`.
 
 use mv2::{
-    Mode, SearchCursor, SearchHit, SearchRequest, SearchResponse, SideRank, Syntax, TotalRelation,
+    SearchCursor, SearchHit, SearchRequest, SearchResponse, SideRank, Syntax, TotalRelation,
 };
 
-use crate::cli::{Global, SearchArgs, SearchMode};
+use crate::cli::{Global, SearchArgs};
 use crate::exit::Exit;
 use crate::output::json::{Hit, HitObject, Search, date, round_ms};
 use crate::output::{Output, human, json};
 
-use super::{Target, filter, open_options};
+use super::{Target, filter, open_options, with_embedder};
 
 /// Columns that the rank takes at the left.
 const INDENT: usize = 3;
@@ -21,18 +21,15 @@ pub(super) fn run(args: &SearchArgs, global: &Global, output: &mut Output) -> an
     let cursor = args.cursor.as_deref().map(str::parse::<SearchCursor>);
     let first_page = cursor.transpose().map_err(mv2::Error::from)?;
     let first_page = first_page.map(|page| (page.since(), page.until()));
-    let memory = open_options(global).open_read_only(&args.file)?;
+    let options = with_embedder(open_options(global), args.embedder.as_deref())?;
+    let memory = options.open_read_only(&args.file)?;
     let like = match &args.like {
         Some(target) => Some(Target::parse(target).resolve(&memory.snapshot()?)?),
         None => None,
     };
     let response = memory.search(SearchRequest {
         query: args.query.join(" "),
-        mode: match args.mode {
-            SearchMode::Lex => Mode::Lex,
-            SearchMode::Vec => Mode::Vec,
-            SearchMode::Hybrid => Mode::Hybrid,
-        },
+        mode: args.mode.into(),
         vector: args.vector.as_ref().map(|vector| vector.0.clone()),
         like,
         exact: args.exact,

@@ -21,6 +21,7 @@ pub(super) fn run(args: &StatsArgs, global: &Global, output: &mut Output) -> any
             wal_bytes: stats.wal_bytes,
             wal_used_bytes: stats.wal_used_bytes,
             tail_frames: stats.tail_frame_count,
+            embedder: stats.embedder.as_deref(),
             segments: &stats.segments,
             sealed: stats.sealed,
             advice: stats.vacuum_pays().then_some("vacuum"),
@@ -62,6 +63,13 @@ pub(super) fn run(args: &StatsArgs, global: &Global, output: &mut Output) -> any
                     human::bytes(stats.wal_bytes),
                     human::count(stats.tail_frame_count, "frame")
                 )
+            },
+        ),
+        (
+            "vectors",
+            match &stats.embedder {
+                Some(embedder) => format!("by {}", human::clean_line(embedder)),
+                None => "none".to_owned(),
             },
         ),
         (

@@ -9,7 +9,7 @@ use crate::output::json::{CommitRef, Put, PutFrame};
 use crate::output::{Output, json};
 
 use super::{
-    Target, is_stdin, open_options, put_options, read_document, read_page, read_stdin, tidy_up,
+    Target, is_stdin, put_options, read_document, read_page, read_stdin, tidy_up, writing_options,
 };
 
 pub(super) fn run(args: &UpdateArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
@@ -31,7 +31,7 @@ pub(super) fn run(args: &UpdateArgs, global: &Global, output: &mut Output) -> an
         }
         None => None,
     };
-    let mut memory = open_options(global).open(&args.file)?;
+    let mut memory = writing_options(global, &args.embedding)?.open(&args.file)?;
     memory.begin()?;
     let snapshot = memory.snapshot()?;
     let id = Target::parse(&args.target).resolve(&snapshot)?;

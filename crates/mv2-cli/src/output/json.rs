@@ -356,9 +356,19 @@ pub(crate) struct Stats<'a> {
     pub(crate) wal_bytes: u64,
     pub(crate) wal_used_bytes: u64,
     pub(crate) tail_frames: u64,
+    pub(crate) embedder: Option<&'a str>,
     pub(crate) segments: &'a BTreeMap<String, u64>,
     pub(crate) sealed: bool,
     pub(crate) advice: Option<&'static str>,
+}
+
+/// `mv2 reembed`. `commit` is null if every document had its vectors; `frames` got some.
+#[derive(Serialize)]
+pub(crate) struct Reembedded<'a> {
+    pub(crate) v: u32,
+    pub(crate) commit: Option<CommitRef>,
+    pub(crate) embedder: Option<&'a str>,
+    pub(crate) frames: u64,
 }
 
 /// `mv2 optimize`. `segments` are all those that are live, of any kind.

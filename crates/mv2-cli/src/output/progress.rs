@@ -28,6 +28,21 @@ impl Progress {
         Self { bar, documents: 0 }
     }
 
+    /// A bar over the frames of a memory, if it may be drawn.
+    pub(crate) fn frames(draw: bool) -> Self {
+        let bar = match draw {
+            false => ProgressBar::hidden(),
+            true => ProgressBar::new(0).with_style(style("{wide_bar} {pos}/{len}, {eta} left")),
+        };
+        Self { bar, documents: 0 }
+    }
+
+    /// Frame `at` of those below `end` is next.
+    pub(crate) fn at(&self, at: u64, end: u64) {
+        self.bar.set_length(end);
+        self.bar.set_position(at);
+    }
+
     /// One more document of so many bytes was read.
     pub(crate) fn advance(&mut self, bytes: u64) {
         self.documents += 1;

@@ -16,7 +16,7 @@ const MAX_WORD_CHARS: usize = 100;
 const MAX_WORD_BYTES: usize = 4 * MAX_WORD_CHARS;
 
 /// What a piece begins with if it stands inside of a word.
-const INSIDE: &[u8] = b"##";
+pub(super) const INSIDE: &[u8] = b"##";
 
 /// A piece's number, or `None` for a word that the vocabulary cannot spell.
 pub(super) type Token = Option<u32>;
