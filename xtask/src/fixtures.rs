@@ -123,6 +123,16 @@ const GOLDEN: &[Golden] = &[
         script: sealed,
         queries: &["title:37", "lamp out"],
     },
+    Golden {
+        name: "small",
+        script: small,
+        queries: &[
+            "\"keeper of lamp 3\"",
+            "\"lamp keeper\"",
+            "lamp keeper",
+            "灯台",
+        ],
+    },
 ];
 
 /// English and Japanese, a phrase, a tag, bytes with a search text.
@@ -641,6 +651,22 @@ fn lamps(script: &mut Script) -> Result<()> {
         ))?;
     }
     script.commit("many lamps")
+}
+
+/// A file without a log and without the positions of words, and a dead frame, so that its lexical segments are of both kinds.
+fn small(script: &mut Script) -> Result<()> {
+    for number in 0..24 {
+        let body = format!("The keeper of lamp {number} wrote to the harbour: 灯台{number}番");
+        script.put(text(&format!("lamp/{number}"), "A lamp", &body))?;
+    }
+    script.commit("lamps")?;
+    script.delete(FrameId(5))?;
+    script.commit("one is gone")?;
+    script.store.seal_as(vec![
+        Arc::new(mv2_lex::LexIndex::without_positions()),
+        Arc::new(mv2_time::TimeIndex::new()),
+    ])?;
+    Ok(())
 }
 
 /// A file without a log, with a dictionary, a frame that is dead and one whose carrier is dead.
