@@ -43,10 +43,6 @@ struct Files {
     store: Vec<u8>,
 }
 
-/// Files that tantivy reads whole. They are checked here and then served without further checks;
-/// slices of the others, postings and positions, are checked as they are read.
-const READ_WHOLE: [&str; 3] = ["term", "fieldnorm", "fast"];
-
 impl SegmentDirectory {
     /// Name of the file that holds the postings.
     pub(crate) const POSTINGS: &'static str = "00000000000000000000000000000001.idx";
@@ -59,14 +55,10 @@ impl SegmentDirectory {
         let files = files
             .into_iter()
             .map(|(extension, bytes)| {
-                let file: Arc<dyn FileHandle> = if READ_WHOLE.contains(&extension) {
-                    Arc::new(OwnedBytes::new(CheckedBytes::new(bytes)?))
-                } else {
-                    Arc::new(CheckedFile(bytes))
-                };
-                Ok((extension, file))
+                let file: Arc<dyn FileHandle> = Arc::new(CheckedFile(bytes));
+                (extension, file)
             })
-            .collect::<Result<Vec<_>>>()?;
+            .collect();
         let schema = serde_json::to_string(schema(positions))
             .map_err(|error| Error::invalid("schema", "JSON", error))?;
         let meta = format!(
@@ -172,7 +164,8 @@ fn read_only() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, "a lexical segment is read-only")
 }
 
-/// One file: reads are checked page by page.
+/// One file: reads are checked page by page. tantivy reads the dictionary and the lengths of a field whole, when it first
+/// needs them; those of a field that no query names cost nothing.
 #[derive(Debug)]
 struct CheckedFile(SegmentBytes);
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mv2_format::{Frame, FrameId, SegmentBytes};
+use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::InvertedIndexReader;
 use tantivy::postings::{BlockSegmentPostings, TermInfo};
 use tantivy::schema::{Field, IndexRecordOption};
@@ -14,7 +15,7 @@ use crate::container::{self, Header, Section};
 use crate::counts::Column;
 use crate::directory::SegmentDirectory;
 use crate::error::{Error, Result, guard};
-use crate::postings::PostingsGuard;
+use crate::postings::{Best, PostingsGuard};
 use crate::schema::TextField;
 
 /// An opened lexical segment.
@@ -153,6 +154,11 @@ impl Segment {
         self.bytes.len() as u64
     }
 
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> &SegmentBytes {
+        &self.bytes
+    }
+
     /// The frame of a document.
     pub(crate) fn frame(&self, doc: DocId) -> Result<FrameId> {
         let first = self.header.first_frame.get();
@@ -241,7 +247,20 @@ impl Segment {
         inverted: &InvertedIndexReader,
         info: &TermInfo,
     ) -> Result<()> {
-        self.postings.check(field, inverted, info)
+        self.postings
+            .check(field, inverted, info, || self.lengths(field))
+    }
+
+    /// The best documents of a frequent term of a text field; `None` if nothing is known.
+    pub(crate) fn best(&self, field: Field, info: &TermInfo) -> Option<Arc<[Best]>> {
+        self.postings.best(field, info)
+    }
+
+    /// The lengths of a text field, rounded.
+    pub(crate) fn lengths(&self, field: Field) -> Result<FieldNormReader> {
+        self.reader()
+            .get_fieldnorms_reader(field)
+            .map_err(|error| Error::tantivy("reading field lengths", error))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::InvertedIndexReader;
-use tantivy::postings::{Postings, TermInfo};
+use tantivy::postings::{Postings, SegmentPostings, TermInfo};
 use tantivy::query::Bm25StatisticsProvider;
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, DocSet, TERMINATED, Term};
@@ -174,6 +174,40 @@ impl Scorer {
         }
     }
 
+    /// Number of documents of a view that hold the addend's term, dead ones too.
+    pub(crate) fn doc_freq(&self, addend: &Addend, index: usize) -> u64 {
+        let info = addend.infos.get(index).and_then(Option::as_ref);
+        info.map_or(0, |info| u64::from(info.doc_freq))
+    }
+
+    /// What a document of a view can get from the addend in the first phase at most, if the view's segment has the mean
+    /// lengths of the snapshot.
+    pub(crate) fn bound(&self, addend: &Addend, view: &SegmentView, index: usize) -> f32 {
+        let weight = addend.weight * self.first_boost(addend);
+        let info = addend.infos.get(index).and_then(Option::as_ref);
+        let best = info.and_then(|info| view.segment().best(addend.field.field(), info));
+        let Some(best) = best else {
+            // The factor of a frequency is below one.
+            return weight;
+        };
+        let norms = &self.norms[addend.field.index()];
+        let scores = best.iter().map(|best| {
+            let freq = best.freq as f32;
+            weight * (freq / (freq + norms[usize::from(best.length)]))
+        });
+        scores.fold(0.0, f32::max)
+    }
+
+    /// The documents of a view that hold the addend's term, ascending, dead ones too.
+    pub(crate) fn docs(&self, addend: &Addend, index: usize) -> Result<SegmentPostings> {
+        let Some(info) = addend.infos.get(index).and_then(Option::as_ref) else {
+            return Ok(SegmentPostings::empty());
+        };
+        self.dictionaries[index][addend.field.index()]
+            .read_postings_from_terminfo(info, IndexRecordOption::Basic)
+            .map_err(|error| Error::io("reading postings", &error))
+    }
+
     /// Scores documents of a view, which come in ascending order, in both phases.
     pub(crate) fn score(
         &self,
@@ -189,7 +223,7 @@ impl Scorer {
         for addend in &self.addends {
             let lengths = match &mut lengths[addend.field.index()] {
                 Some(lengths) => lengths,
-                none => none.insert(field_lengths(view, addend.field)?),
+                none => none.insert(view.segment().lengths(addend.field.field())?),
             };
             let add = self.adder(addend, lengths);
             if addend.is_prefix {
@@ -255,13 +289,6 @@ fn dictionaries(reader: &Reader) -> Result<Vec<[Arc<InvertedIndexReader>; 3]>> {
             ])
         })
         .collect()
-}
-
-fn field_lengths(view: &SegmentView, field: TextField) -> Result<FieldNormReader> {
-    view.segment()
-        .reader()
-        .get_fieldnorms_reader(field.field())
-        .map_err(|error| Error::tantivy("reading field lengths", error))
 }
 
 /// Documents with a term of a field that begins with `prefix`.
