@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
 use crate::corpus::Corpus;
-use crate::workspace::{cargo, must, root, show};
+use crate::workspace::{release_binary, show};
 
 const MIB: u64 = 1 << 20;
 /// How often a process is looked at. Its peak never falls, so only what happens after the last look is missed.
@@ -68,14 +68,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         cfg!(target_os = "linux"),
         "this asks /proc, which is on Linux"
     );
-    must(&mut cargo(&[
-        "build",
-        "--quiet",
-        "--release",
-        "-p",
-        "mv2-cli",
-    ]))?;
-    let mv2 = target_dir().join("release").join("mv2");
+    let mv2 = release_binary()?;
     let mut corpus = Corpus::read(&options.folders)?;
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     println!("| step | peak | allocated | mapped | goal | time |");
@@ -235,9 +228,4 @@ fn watch(child: &mut Child) -> Result<Peak> {
         std::thread::sleep(LOOK_EVERY);
     }
     Ok(peak)
-}
-
-/// Where cargo builds.
-fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

@@ -30,6 +30,20 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
+/// Builds the command `mv2` for release; returns its path.
+pub(crate) fn release_binary() -> Result<PathBuf> {
+    must(&mut cargo(&[
+        "build",
+        "--quiet",
+        "--release",
+        "-p",
+        "mv2-cli",
+    ]))?;
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(target.join("release").join("mv2"))
+}
+
 /// Runs a command to its end; fails when it does.
 pub(crate) fn must(command: &mut Command) -> Result<()> {
     let status = command

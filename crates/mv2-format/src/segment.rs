@@ -318,23 +318,38 @@ impl Shared {
         if range.is_empty() {
             return Ok(());
         }
+        let (first, last) = (range.start / PAGE_BYTES, (range.end - 1) / PAGE_BYTES);
+        for word in first / 64..=last / 64 {
+            let from = first.saturating_sub(word * 64);
+            let to = (last - word * 64).min(63);
+            let wanted = (u64::MAX << from) & (u64::MAX >> (63 - to));
+            let unknown = wanted & !checked[word].load(Ordering::Acquire);
+            let mut left = unknown;
+            while left != 0 {
+                self.check_page(word * 64 + left.trailing_zeros() as usize, checked)?;
+                left &= left - 1;
+            }
+            if unknown != 0 {
+                checked[word].fetch_or(unknown, Ordering::AcqRel);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_page(&self, page: usize, checked: &[AtomicU64]) -> Result<()> {
         let pages = self.body_len.div_ceil(PAGE_BYTES);
-        for page in range.start / PAGE_BYTES..=(range.end - 1) / PAGE_BYTES {
-            if is_set(checked, page) {
-                continue;
-            }
-            let table_page = page * 4 / PAGE_BYTES;
-            if !is_set(checked, pages + table_page) {
-                self.check_table_page(table_page, pages)?;
-                set(checked, pages + table_page);
-            }
-            let bytes = self.owner.bytes();
-            let start = page * PAGE_BYTES;
-            let end = (start + PAGE_BYTES).min(self.body_len);
-            if crc32(&bytes[start..end]) != read_u32(bytes, self.body_len + page * 4) {
-                return Err(self.damaged("page of a segment", start));
-            }
-            set(checked, page);
+        let table_page = page * 4 / PAGE_BYTES;
+        let table_bit = pages + table_page;
+        let (word, bit) = (&checked[table_bit / 64], 1 << (table_bit % 64));
+        if word.load(Ordering::Acquire) & bit == 0 {
+            self.check_table_page(table_page, pages)?;
+            word.fetch_or(bit, Ordering::AcqRel);
+        }
+        let bytes = self.owner.bytes();
+        let start = page * PAGE_BYTES;
+        let end = (start + PAGE_BYTES).min(self.body_len);
+        if crc32(&bytes[start..end]) != read_u32(bytes, self.body_len + page * 4) {
+            return Err(self.damaged("page of a segment", start));
         }
         Ok(())
     }
@@ -357,15 +372,6 @@ impl Shared {
             offset: FileOffset(self.offset.0 + start as u64),
         }
     }
-}
-
-#[inline]
-fn is_set(bits: &[AtomicU64], index: usize) -> bool {
-    bits[index / 64].load(Ordering::Acquire) & (1 << (index % 64)) != 0
-}
-
-fn set(bits: &[AtomicU64], index: usize) {
-    bits[index / 64].fetch_or(1 << (index % 64), Ordering::AcqRel);
 }
 
 fn read_u32(bytes: &[u8], at: usize) -> u32 {

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tantivy::directory::footer::Footer;
 use tantivy::directory::{CompositeFile, FileSlice, OwnedBytes};
-use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::InvertedIndexReader;
 use tantivy::postings::TermInfo;
 use tantivy::schema::{Field, IndexRecordOption};
@@ -22,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::schema::{TextField, schema};
 
 /// Documents of a full block; the documents behind the last full block have no skip entry.
-const BLOCK_DOCS: u32 = 128;
+pub(crate) const BLOCK_DOCS: u32 = 128;
 /// Documents from which on a term's [`Best`] are remembered, and searches look for an early end.
 pub(crate) const FREQUENT_FROM: u32 = if cfg!(test) {
     BLOCK_DOCS
@@ -89,7 +88,7 @@ impl PostingsGuard {
         field: Field,
         inverted: &InvertedIndexReader,
         info: &TermInfo,
-        lengths: impl FnOnce() -> Result<FieldNormReader>,
+        lengths: impl FnOnce(TextField, &[DocId]) -> Result<Vec<u8>>,
     ) -> Result<()> {
         let Some(checked) = &self.checked else {
             return Ok(());
@@ -104,7 +103,11 @@ impl PostingsGuard {
         let end = self.check_docs(inverted, info, &skips, &mut bests)?;
         let is_frequent = info.doc_freq >= FREQUENT_FROM;
         let best = match TextField::of(field) {
-            Some(_) if is_frequent => Some(bests.finish(inverted, info, end, &lengths()?)?),
+            Some(field) if is_frequent => {
+                let lengths = |docs: &[DocId]| lengths(field, docs);
+                bests.add_last(inverted, info, end, lengths)?;
+                Some(bests.finish())
+            }
             _ => None,
         };
         let mut checked = lock();
@@ -268,7 +271,7 @@ impl Block {
 struct Bests {
     /// By the code of the number of occurrences.
     shortest: [Option<u8>; 256],
-    /// The latest pair: most blocks have the one of the block before.
+    /// The latest pair: most blocks have that of the block before.
     latest: Option<(u8, u8)>,
 }
 
@@ -289,29 +292,33 @@ impl Bests {
     }
 
     /// Adds the documents behind the full blocks, of which the skip list says nothing.
-    fn finish(
-        mut self,
+    fn add_last(
+        &mut self,
         inverted: &InvertedIndexReader,
         info: &TermInfo,
         end: DocId,
-        lengths: &FieldNormReader,
-    ) -> Result<Arc<[Best]>> {
-        if !info.doc_freq.is_multiple_of(BLOCK_DOCS) {
-            let mut postings = inverted
-                .read_block_postings_from_terminfo(info, IndexRecordOption::WithFreqs)
-                .map_err(|error| Error::io("reading postings", &error))?;
-            postings.seek(end);
-            for (doc, freq) in postings.docs().iter().zip(postings.freqs()) {
-                let code = u8::try_from(*freq).unwrap_or(u8::MAX);
-                self.add(lengths.fieldnorm_id(*doc), code);
-            }
+        lengths: impl FnOnce(&[DocId]) -> Result<Vec<u8>>,
+    ) -> Result<()> {
+        if info.doc_freq.is_multiple_of(BLOCK_DOCS) {
+            return Ok(());
         }
+        let mut postings = inverted
+            .read_block_postings_from_terminfo(info, IndexRecordOption::WithFreqs)
+            .map_err(|error| Error::io("reading postings", &error))?;
+        postings.seek(end);
+        for (length, freq) in lengths(postings.docs())?.iter().zip(postings.freqs()) {
+            self.add(*length, u8::try_from(*freq).unwrap_or(u8::MAX));
+        }
+        Ok(())
+    }
+
+    fn finish(&self) -> Arc<[Best]> {
         let best = self.shortest.iter().zip(0..).filter_map(|(length, code)| {
             // The highest code stands for any number from there on.
             let freq = if code == 255 { u32::MAX } else { code };
             length.map(|length| Best { length, freq })
         });
-        Ok(best.collect())
+        best.collect()
     }
 }
 

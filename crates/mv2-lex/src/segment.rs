@@ -18,6 +18,11 @@ use crate::error::{Error, Result, guard};
 use crate::postings::{Best, PostingsGuard};
 use crate::schema::TextField;
 
+/// Up to so many documents are few.
+pub(crate) const FEW_DOCS: usize = 16;
+/// Documents of a segment from which on to look up the counts of a few costs less than to check the 64 pages with the lengths of all.
+const LARGE_DOCS: u32 = if cfg!(test) { 128 } else { 1 << 18 };
+
 /// An opened lexical segment.
 ///
 /// Opening checks and reads the term dictionaries of the text fields and the header, tens of
@@ -247,8 +252,9 @@ impl Segment {
         inverted: &InvertedIndexReader,
         info: &TermInfo,
     ) -> Result<()> {
-        self.postings
-            .check(field, inverted, info, || self.lengths(field))
+        self.postings.check(field, inverted, info, |field, docs| {
+            self.length_ids(field, docs)
+        })
     }
 
     /// The best documents of a frequent term of a text field; `None` if nothing is known.
@@ -256,11 +262,21 @@ impl Segment {
         self.postings.best(field, info)
     }
 
-    /// The lengths of a text field, rounded.
-    pub(crate) fn lengths(&self, field: Field) -> Result<FieldNormReader> {
-        self.reader()
-            .get_fieldnorms_reader(field)
-            .map_err(|error| Error::tantivy("reading field lengths", error))
+    /// The lengths of documents in a text field, rounded, as ids of tantivy. Its file of them is read whole, so that those of a
+    /// few documents of a large segment come from the counts.
+    pub(crate) fn length_ids(&self, field: TextField, docs: &[DocId]) -> Result<Vec<u8>> {
+        if docs.len() <= FEW_DOCS && self.header.max_doc >= LARGE_DOCS {
+            let length_id = |doc: &DocId| {
+                let tokens = self.tokens_of(field, *doc)?.min(u64::from(u32::MAX));
+                Ok(FieldNormReader::fieldnorm_to_id(tokens as u32))
+            };
+            return docs.iter().map(length_id).collect();
+        }
+        let lengths = self
+            .reader()
+            .get_fieldnorms_reader(field.field())
+            .map_err(|error| Error::tantivy("reading field lengths", error))?;
+        Ok(docs.iter().map(|doc| lengths.fieldnorm_id(*doc)).collect())
     }
 }
 

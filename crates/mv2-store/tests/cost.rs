@@ -52,45 +52,55 @@ fn commit_one(store: &mut Store, id: u64) {
 
 #[test]
 fn a_small_commit_is_one_sync_and_one_page_at_any_size() {
-    for frames in [10, 100_000] {
-        let volume = memory(frames);
-        // The first of a session, right behind another handle's checkpoint.
-        let mut first = open(&volume);
-        commit_one(&mut first, 0);
+    small_commits(10);
+    small_commits(100_000);
+}
+
+/// `cargo test --release -p mv2-store --test cost -- --ignored`
+#[test]
+#[ignore = "ten seconds in a release build"]
+fn a_small_commit_is_one_sync_and_one_page_behind_a_million_frames() {
+    small_commits(1_000_000);
+}
+
+fn small_commits(frames: u64) {
+    let volume = memory(frames);
+    // The first of a session, right behind another handle's checkpoint.
+    let mut first = open(&volume);
+    commit_one(&mut first, 0);
+    let counts = volume.take();
+    assert_eq!(
+        (counts.syncs, counts.written_bytes),
+        (1, 4_096),
+        "{frames} frames"
+    );
+    // Later ones.
+    for id in 1..20 {
+        commit_one(&mut first, id);
         let counts = volume.take();
         assert_eq!(
             (counts.syncs, counts.written_bytes),
             (1, 4_096),
             "{frames} frames"
         );
-        // Later ones.
-        for id in 1..20 {
-            commit_one(&mut first, id);
-            let counts = volume.take();
-            assert_eq!(
-                (counts.syncs, counts.written_bytes),
-                (1, 4_096),
-                "{frames} frames"
-            );
-        }
-        // The first of another session.
-        let mut second = open(&volume);
-        commit_one(&mut second, 20);
-        let counts = volume.take();
-        assert_eq!(
-            (counts.syncs, counts.written_bytes),
-            (1, 8_192),
-            "{frames} frames"
-        );
-        // Taking turns, each rewrites the other's.
-        commit_one(&mut first, 21);
-        let counts = volume.take();
-        assert_eq!(
-            (counts.syncs, counts.written_bytes),
-            (1, 8_192),
-            "{frames} frames"
-        );
     }
+    // The first of another session.
+    let mut second = open(&volume);
+    commit_one(&mut second, 20);
+    let counts = volume.take();
+    assert_eq!(
+        (counts.syncs, counts.written_bytes),
+        (1, 8_192),
+        "{frames} frames"
+    );
+    // Taking turns, each rewrites the other's.
+    commit_one(&mut first, 21);
+    let counts = volume.take();
+    assert_eq!(
+        (counts.syncs, counts.written_bytes),
+        (1, 8_192),
+        "{frames} frames"
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod prune;
 mod score;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use mv2_format::{BoxError, FrameId, FrameSet};
 use tantivy::{DocId, Term};

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::InvertedIndexReader;
-use tantivy::postings::{Postings, SegmentPostings, TermInfo};
+use tantivy::postings::{Postings, TermInfo};
 use tantivy::query::Bm25StatisticsProvider;
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, DocSet, TERMINATED, Term};
 
+use super::prune::SLACK;
 use super::{Candidate, Reader};
 use crate::bits::DocBits;
 use crate::error::{Error, Result};
@@ -180,9 +181,15 @@ impl Scorer {
         info.map_or(0, |info| u64::from(info.doc_freq))
     }
 
-    /// What a document of a view can get from the addend in the first phase at most, if the view's segment has the mean
-    /// lengths of the snapshot.
-    pub(crate) fn bound(&self, addend: &Addend, view: &SegmentView, index: usize) -> f32 {
+    /// What a document of a view can get from the addend in the first phase at most. The best documents were chosen with the
+    /// mean length of the segment; `factor` says by how much they may be too low for that of the snapshot.
+    pub(crate) fn bound(
+        &self,
+        addend: &Addend,
+        view: &SegmentView,
+        index: usize,
+        factor: f32,
+    ) -> f32 {
         let weight = addend.weight * self.first_boost(addend);
         let info = addend.infos.get(index).and_then(Option::as_ref);
         let best = info.and_then(|info| view.segment().best(addend.field.field(), info));
@@ -195,17 +202,31 @@ impl Scorer {
             let freq = best.freq as f32;
             weight * (freq / (freq + norms[usize::from(best.length)]))
         });
-        scores.fold(0.0, f32::max)
+        let best = scores.fold(0.0, f32::max);
+        match factor {
+            1.0 => best,
+            factor => best / factor * (1.0 + SLACK),
+        }
     }
 
-    /// The documents of a view that hold the addend's term, ascending, dead ones too.
-    pub(crate) fn docs(&self, addend: &Addend, index: usize) -> Result<SegmentPostings> {
+    /// Calls `visit` for each document of a view that holds the addend's term, ascending, dead ones too.
+    pub(crate) fn each_doc(
+        &self,
+        addend: &Addend,
+        index: usize,
+        mut visit: impl FnMut(DocId),
+    ) -> Result<()> {
         let Some(info) = addend.infos.get(index).and_then(Option::as_ref) else {
-            return Ok(SegmentPostings::empty());
+            return Ok(());
         };
-        self.dictionaries[index][addend.field.index()]
+        let mut postings = self.dictionaries[index][addend.field.index()]
             .read_postings_from_terminfo(info, IndexRecordOption::Basic)
-            .map_err(|error| Error::io("reading postings", &error))
+            .map_err(|error| Error::io("reading postings", &error))?;
+        while postings.doc() != TERMINATED {
+            visit(postings.doc());
+            postings.advance();
+        }
+        Ok(())
     }
 
     /// Scores documents of a view, which come in ascending order, in both phases.
@@ -215,22 +236,41 @@ impl Scorer {
         index: usize,
         docs: &[DocId],
     ) -> Result<Vec<Candidate>> {
+        self.score_or_bound(view, index, docs, &[])
+    }
+
+    /// Like [`score`](Self::score), but takes the bound of an addend, where there is one, in place of what a document has of it.
+    /// So the scores of the first phase are bounds too.
+    pub(crate) fn score_or_bound(
+        &self,
+        view: &SegmentView,
+        index: usize,
+        docs: &[DocId],
+        bounds: &[Option<f32>],
+    ) -> Result<Vec<Candidate>> {
         let mut candidates = docs
             .iter()
             .map(|&doc| Candidate::new(view, doc, 0.0))
             .collect::<Result<Vec<_>>>()?;
-        let mut lengths: [Option<FieldNormReader>; 3] = [None, None, None];
-        for addend in &self.addends {
+        let mut lengths: [Option<Vec<u8>>; 3] = [None, None, None];
+        for (at, addend) in self.addends.iter().enumerate() {
+            if let Some(Some(bound)) = bounds.get(at) {
+                for candidate in &mut candidates {
+                    candidate.content += bound;
+                }
+                continue;
+            }
             let lengths = match &mut lengths[addend.field.index()] {
                 Some(lengths) => lengths,
-                none => none.insert(view.segment().lengths(addend.field.field())?),
+                none => none.insert(view.segment().length_ids(addend.field, docs)?),
             };
-            let add = self.adder(addend, lengths);
+            let add = self.adder(addend);
+            let candidates = candidates.iter_mut().zip(&*lengths);
             if addend.is_prefix {
                 let freqs = prefix_freqs(view, addend.field, &addend.term)?;
-                for candidate in &mut candidates {
+                for (candidate, length) in candidates {
                     if let Some(freq) = freqs.get(&candidate.doc) {
-                        add(candidate, *freq);
+                        add(candidate, *length, *freq);
                     }
                 }
                 continue;
@@ -241,12 +281,12 @@ impl Scorer {
             let mut postings = self.dictionaries[index][addend.field.index()]
                 .read_postings_from_terminfo(info, IndexRecordOption::WithFreqs)
                 .map_err(|error| Error::io("reading postings", &error))?;
-            for candidate in &mut candidates {
+            for (candidate, length) in candidates {
                 if postings.doc() < candidate.doc {
                     postings.seek(candidate.doc);
                 }
                 if postings.doc() == candidate.doc {
-                    add(candidate, postings.term_freq());
+                    add(candidate, *length, postings.term_freq());
                 } else if postings.doc() == TERMINATED {
                     break;
                 }
@@ -256,18 +296,13 @@ impl Scorer {
     }
 
     /// Adds a term's part to both scores of a candidate.
-    fn adder<'a>(
-        &'a self,
-        addend: &Addend,
-        lengths: &'a FieldNormReader,
-    ) -> impl Fn(&mut Candidate, u32) + use<'a> {
+    fn adder<'a>(&'a self, addend: &Addend) -> impl Fn(&mut Candidate, u8, u32) + use<'a> {
         let first = self.first_boost(addend);
         let (content, all) = (addend.weight * first, addend.weight * addend.all);
         let norms = &self.norms[addend.field.index()];
-        move |candidate, freq| {
+        move |candidate, length, freq| {
             let freq = freq as f32;
-            let norm = norms[usize::from(lengths.fieldnorm_id(candidate.doc))];
-            let factor = freq / (freq + norm);
+            let factor = freq / (freq + norms[usize::from(length)]);
             if first > 0.0 {
                 candidate.content += content * factor;
             }

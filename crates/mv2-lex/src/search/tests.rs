@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use mv2_format::{BoxError, Frame, FrameId, FrameMeta, FrameSet};
+use mv2_format::{BoxError, Frame, FrameId, FrameMeta, FrameSet, SegmentBytes};
 use proptest::prelude::*;
 use tantivy::fieldnorm::FieldNormReader;
 
@@ -14,6 +14,7 @@ use super::score::{K1, idf, norm};
 use super::*;
 use crate::analyser::analyse;
 use crate::build::Builder;
+use crate::container::{self, Section};
 use crate::query::{Node, Query, Scope};
 use crate::segment::Segment;
 
@@ -654,6 +655,72 @@ proptest! {
     }
 }
 
+/// Checksums say nothing against one who computes them. Whatever the postings of frequent words are, searches end.
+#[test]
+fn searches_of_hostile_postings_end() {
+    let mut random = Random(11);
+    let frames: Vec<Frame> = (0..700)
+        .map(|id| {
+            let mut text = "deep sea".to_owned();
+            for (word, odd) in [(" storm", 50), (" lake", 10), (" keel", 1)] {
+                text += if random.chance(odd) { word } else { "" };
+            }
+            Frame {
+                meta: FrameMeta {
+                    id: FrameId(id),
+                    is_text: true,
+                    ..FrameMeta::default()
+                },
+                payload: text.into_bytes(),
+            }
+        })
+        .collect();
+    let sound = Segment::build(&frames).unwrap();
+    let body = sound.bytes().all().unwrap();
+    let (_, sections) = container::decode(sound.bytes()).unwrap();
+    let (_, postings) = sections
+        .iter()
+        .find(|(section, _)| *section == Section::Postings)
+        .unwrap();
+    let start = postings.file_offset().0 as usize;
+    let options = SearchOptions {
+        count: true,
+        ..SearchOptions::default()
+    };
+    let mut errors = 0;
+    for at in start..start + postings.len() {
+        let mut bad = body.to_vec();
+        bad[at] ^= [0x01, 0x40, 0x80, 0xFF][random.below(4)];
+        let Ok(segment) = Segment::open(SegmentBytes::from_vec(bad)) else {
+            continue;
+        };
+        let view = SegmentView::new(Arc::new(segment), FrameId(690), &[FrameId(5)]).unwrap();
+        let reader = Reader::new(vec![view]).unwrap();
+        for asked in [
+            "sea",
+            "storm",
+            "deep sea storm",
+            "sea keel",
+            "lake storm keel",
+        ] {
+            errors += usize::from(
+                reader
+                    .search(&Query::words(asked), &options, &NoTexts)
+                    .is_err(),
+            );
+        }
+    }
+    assert!(errors > postings.len() / 2, "{errors} errors");
+}
+
+struct NoTexts;
+
+impl TextSource for NoTexts {
+    fn text(&self, _frame: FrameId) -> Result<DocText, BoxError> {
+        Err("not needed".into())
+    }
+}
+
 #[test]
 fn many_equal_documents_come_in_the_order_of_their_ids() {
     let frames: Vec<Frame> = (0..1000)
@@ -672,12 +739,6 @@ fn many_equal_documents_come_in_the_order_of_their_ids() {
         views.push(SegmentView::new(segment, FrameId(1000), &[FrameId(0)]).unwrap());
     }
     let reader = Reader::new(views).unwrap();
-    struct NoTexts;
-    impl TextSource for NoTexts {
-        fn text(&self, _frame: FrameId) -> Result<DocText, BoxError> {
-            Err("not needed".into())
-        }
-    }
     let options = SearchOptions {
         top_k: 5,
         ..SearchOptions::default()
