@@ -92,9 +92,11 @@ pub(crate) fn run(folders: &[PathBuf]) -> Result<()> {
         let many = first_search(&many, question)?;
         met &= line(question, many, first_search(&few, question)?, goal);
     }
+    println!("mv2 put of a note, the whole process, 1,000,000 / 2,000 short frames:");
     let (few, many) = (put_process(&mv2, &few)?, put_process(&mv2, &many)?);
-    line("mv2 put of a note, the whole process", many, few, 0.0);
-    met &= many < PUT_GOAL;
+    line("fastest tenth", many[0], few[0], 0.0);
+    line("median", many[1], few[1], 0.0);
+    met &= many[1] < PUT_GOAL;
     ensure!(segments == TIERS.len() as u64, "{segments} segments, not 8");
     ensure!(met, "a goal is missed");
     Ok(())
@@ -187,8 +189,8 @@ fn first_search(path: &Path, question: &str) -> Result<Duration> {
     Ok(times[times.len() / 2])
 }
 
-/// The median of some: a process that puts one note and ends.
-fn put_process(mv2: &Path, memory: &Path) -> Result<Duration> {
+/// A process that puts one note and ends: the fastest tenth of some, and their median.
+fn put_process(mv2: &Path, memory: &Path) -> Result<[Duration; 2]> {
     let note = memory.with_extension("txt");
     let mut times = Vec::new();
     for id in 0..PUTS {
@@ -200,7 +202,7 @@ fn put_process(mv2: &Path, memory: &Path) -> Result<Duration> {
         times.push(start.elapsed());
     }
     times.sort_unstable();
-    Ok(times[times.len() / 2])
+    Ok([times[times.len() / 10], times[times.len() / 2]])
 }
 
 /// The median over the questions, each at its fastest of three.

@@ -2,8 +2,12 @@
 //!
 //! tantivy trusts its postings. Documents out of order, or a skip list that lies, can make its
 //! loops run for ever, which no `catch_unwind` ends. Page checks keep chance damage away; a hostile
-//! file has the right checksums. So the postings of each term are read once, in order, when the
-//! term is first used: one pass over what the first query reads anyway for the most part.
+//! file has the right checksums. So the postings of each term are gone through once, in order, when
+//! the term is first used. A run of documents needs no more than its entry in the skip list; other
+//! blocks are decoded.
+//!
+//! On the way the block maxima of frequent terms are put together, as a bound of what any document
+//! can get from the term ([`Best`]). If they lie, the ranking is wrong, and nothing worse.
 
 use std::collections::HashMap;
 use std::path::Path;
