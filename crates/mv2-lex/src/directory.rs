@@ -27,6 +27,9 @@ use crate::schema::schema;
 const SEGMENT_UUID: &str = "00000000-0000-0000-0000-000000000001";
 const SEGMENT_STEM: &str = "00000000000000000000000000000001";
 
+/// Up to so many bytes, the file with the lengths of documents is checked at once: tantivy reads it for each word of each query.
+const SMALL_LENGTHS: usize = 1 << 18;
+
 /// Settings of the document store, the same for writing and reading.
 pub(crate) const STORE_SETTINGS: &str = r#"{"docstore_compression":"none","docstore_blocksize":16384,"docstore_compress_dedicated_thread":false}"#;
 
@@ -55,10 +58,15 @@ impl SegmentDirectory {
         let files = files
             .into_iter()
             .map(|(extension, bytes)| {
-                let file: Arc<dyn FileHandle> = Arc::new(CheckedFile(bytes));
-                (extension, file)
+                let file: Arc<dyn FileHandle> = match extension {
+                    "fieldnorm" if bytes.len() <= SMALL_LENGTHS => {
+                        Arc::new(OwnedBytes::new(CheckedBytes::new(bytes)?))
+                    }
+                    _ => Arc::new(CheckedFile(bytes)),
+                };
+                Ok((extension, file))
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let schema = serde_json::to_string(schema(positions))
             .map_err(|error| Error::invalid("schema", "JSON", error))?;
         let meta = format!(

@@ -30,7 +30,7 @@ pub(crate) const BLOCK_DOCS: u32 = 128;
 pub(crate) const FREQUENT_FROM: u32 = if cfg!(test) {
     BLOCK_DOCS
 } else {
-    64 * BLOCK_DOCS
+    512 * BLOCK_DOCS
 };
 /// Terms remembered as checked at most; further ones are checked each time.
 const MAX_CHECKED: usize = 1 << 20;

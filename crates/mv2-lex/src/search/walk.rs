@@ -166,6 +166,20 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let threshold = Cell::new(top.threshold(factor));
+        if self.bound == Score::INFINITY {
+            let mut take = |doc, score| {
+                if takes(self.view, self.filter, doc) && top.push(score, self.index, doc) {
+                    threshold.set(top.threshold(factor));
+                }
+                threshold.get()
+            };
+            let start = threshold.get();
+            weight
+                .for_each_pruning(start, reader, &mut take)
+                .map_err(failed)?;
+            top.dropped |= threshold.get() > Score::MIN;
+            return Ok(());
+        }
         let first = top.wanted.saturating_mul(2);
         let mut summit = Summit::new(self, top);
         let mut ended = Ok(false);
@@ -183,7 +197,7 @@ impl<'a> Walk<'a> {
         };
         // tantivy steps over each block of a single word, also where nothing can come in any more. Often the first documents say so.
         let mut begin = 0;
-        if self.addends.len() == 1 && self.bound < Score::INFINITY {
+        if self.addends.len() == 1 {
             let mut docs = weight.scorer(reader, 1.0).map_err(failed)?;
             begin = docs.doc();
             for _ in 0..first {
