@@ -115,7 +115,10 @@ fn line(name: &str, took: Duration, other: Duration, goal: f64) -> bool {
 }
 
 fn whole(path: &Path, documents: &[String]) -> Result<Memvid> {
-    let mut mem = Memvid::builder().background(false).create(path)?;
+    let mut mem = Memvid::builder()
+        .no_embedder()
+        .background(false)
+        .create(path)?;
     for document in documents {
         mem.put_bytes(document.as_bytes())?;
     }
@@ -130,6 +133,7 @@ fn in_tiers(path: &Path, documents: &[String]) -> Result<Memvid> {
         ..CheckpointPolicy::default()
     };
     let mut mem = Memvid::builder()
+        .no_embedder()
         .background(false)
         .checkpoint(policy)
         .create(path)?;
@@ -148,7 +152,10 @@ fn in_tiers(path: &Path, documents: &[String]) -> Result<Memvid> {
 
 /// Frames of a few words each.
 fn short(path: &Path, count: usize) -> Result<PathBuf> {
-    let mut mem = Memvid::builder().background(false).create(path)?;
+    let mut mem = Memvid::builder()
+        .no_embedder()
+        .background(false)
+        .create(path)?;
     for id in 0..count {
         let half = if id * 7_919 % 1_000 < 500 {
             " half"
