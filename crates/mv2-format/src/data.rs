@@ -60,6 +60,8 @@ pub struct DataBuilder {
     first: FrameId,
     count: u64,
     stream_len: u64,
+    /// Where the payload of the frame that was begun has to end.
+    payload_end: u64,
     compressor: Compressor,
     dictionary: Vec<u8>,
     block_bytes: usize,
@@ -95,6 +97,7 @@ impl DataBuilder {
             first,
             count: 0,
             stream_len: 0,
+            payload_end: 0,
             compressor: Compressor::new(density, &dictionary)?,
             block_bytes: match (density, dictionary.is_empty()) {
                 // What is read only is packed in larger blocks.
@@ -120,35 +123,63 @@ impl DataBuilder {
     /// # Errors
     /// [`Error::Invalid`] if its id does not follow that of the frame before, or the compressor fails.
     pub fn add(&mut self, frame: &Frame) -> Result<()> {
-        let expected = self.first.0 + self.count;
-        if frame.meta.id.0 != expected || self.count >= u64::from(u32::MAX) {
-            return Err(Error::invalid(
-                "frame id",
-                expected.to_string(),
-                frame.meta.id,
-            ));
-        }
-        let meta = &frame.meta;
+        self.begin(&frame.meta)?;
         // A payload that another frame carries is not stored again.
-        let payload = if meta.payload_frame.is_some() {
-            &[]
-        } else {
-            &frame.payload[..]
+        if frame.meta.payload_frame.is_none() {
+            self.payload(&frame.payload)?;
+        }
+        self.end(&frame.meta)
+    }
+
+    /// Begins the next frame, of a large payload: it is handed over piece by piece with [`payload`](Self::payload), and
+    /// [`end`](Self::end) ends the frame. What is ready may be taken at any moment.
+    ///
+    /// # Errors
+    /// As for [`add`](Self::add).
+    pub fn begin(&mut self, meta: &FrameMeta) -> Result<()> {
+        let expected = self.first.0 + self.count;
+        if meta.id.0 != expected || self.count >= u64::from(u32::MAX) {
+            return Err(Error::invalid("frame id", expected.to_string(), meta.id));
+        }
+        let carried = match meta.payload_frame {
+            Some(_) => 0,
+            None => meta.payload_len,
         };
-        let parts = [
-            payload,
-            meta.metadata.as_deref().unwrap_or_default().as_bytes(),
-            meta.search_text.as_deref().unwrap_or_default().as_bytes(),
-        ];
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        if self.block.len() + len > self.block_bytes {
+        let text_len = |text: &Option<String>| text.as_ref().map_or(0, String::len) as u64;
+        let texts = text_len(&meta.metadata) + text_len(&meta.search_text);
+        let with_block = carried.saturating_add(texts + self.block.len() as u64);
+        if with_block > self.block_bytes as u64 {
             self.close_block()?;
         }
         if self.rows.is_empty() {
             self.rows_start = self.stream_len;
         }
-        for part in parts {
-            self.push_stream(part)?;
+        self.payload_end = self.stream_len.saturating_add(carried);
+        Ok(())
+    }
+
+    /// The next piece of the payload of the frame that was begun.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the compressor fails.
+    pub fn payload(&mut self, piece: &[u8]) -> Result<()> {
+        self.push_stream(piece)
+    }
+
+    /// Ends the frame that was begun. Its metadata is the same as there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the pieces were not as long as it says, or the compressor fails.
+    pub fn end(&mut self, meta: &FrameMeta) -> Result<()> {
+        if self.stream_len != self.payload_end {
+            return Err(Error::invalid(
+                "payload of a frame",
+                format!("{} bytes", meta.payload_len),
+                "other pieces",
+            ));
+        }
+        for text in [&meta.metadata, &meta.search_text] {
+            self.push_stream(text.as_deref().unwrap_or_default().as_bytes())?;
         }
         let position = self.count as u32;
         if let Some(uri) = &meta.uri {
@@ -546,17 +577,27 @@ impl Cursor<'_> {
         })
     }
 
+    /// The length of a frame's payload, wherever it is.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
+    pub fn payload_len(&mut self, id: FrameId) -> Result<u64> {
+        self.row_ref(id).map(|row| row.meta.payload_len)
+    }
+
     fn row(&mut self, id: FrameId) -> Result<Row> {
+        self.row_ref(id).cloned()
+    }
+
+    fn row_ref(&mut self, id: FrameId) -> Result<&Row> {
         let (block, index) = self.segment.place(id)?;
-        match &self.rows {
-            Some((loaded, rows)) if *loaded == block => Ok(rows[index].clone()),
-            _ => {
-                let (_, rows) = self
-                    .rows
-                    .insert((block, self.segment.rows(block, 0..META_FRAMES)?));
-                Ok(rows[index].clone())
-            }
-        }
+        let known = self.rows.take().filter(|(loaded, _)| *loaded == block);
+        let rows = match known {
+            Some(rows) => rows,
+            None => (block, self.segment.rows(block, 0..META_FRAMES)?),
+        };
+        let (_, rows) = self.rows.insert(rows);
+        rows.get(index).ok_or(Error::NoSuchFrame { frame: id })
     }
 }
 
@@ -583,6 +624,34 @@ pub struct PayloadPlace {
     pub len: u64,
     start: u64,
     carried_len: u64,
+}
+
+/// Reads a payload of a data segment piece by piece.
+#[derive(Clone, Debug)]
+pub struct StreamReader {
+    segment: DataSegment,
+    range: Range<u64>,
+    at: u64,
+    block: Option<Block>,
+}
+
+impl StreamReader {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// What is wrong with the pages that it reads.
+    pub fn next_piece(&mut self) -> Result<Option<&[u8]>> {
+        let piece = self
+            .segment
+            .piece(self.at, self.range.end, &mut self.block)?;
+        self.at += piece.map_or(0, <[u8]>::len) as u64;
+        Ok(piece)
+    }
+
+    /// Goes back to the beginning.
+    pub fn rewind(&mut self) {
+        self.at = self.range.start;
+    }
 }
 
 /// A data segment.
@@ -724,13 +793,18 @@ impl DataSegment {
         })
     }
 
-    /// Calls `each` with the pieces of a payload in order, so that a large one is never in memory as a whole. There are none
-    /// if another frame carries it. The place is one of this segment.
+    /// Reads a payload piece by piece. There are none if another frame carries it. The place is one of this segment.
     ///
     /// # Errors
-    /// What is wrong with the pages that it reads.
-    pub fn read_payload(&self, place: &PayloadPlace, each: &mut dyn FnMut(&[u8])) -> Result<()> {
-        self.each_piece(place.start, place.carried_len, &mut None, each)
+    /// [`Error::Invalid`] if the place is not inside of the segment.
+    pub fn payload_reader(&self, place: &PayloadPlace) -> Result<StreamReader> {
+        let end = self.stream_end(place.start, place.carried_len)?;
+        Ok(StreamReader {
+            segment: self.clone(),
+            range: place.start..end,
+            at: place.start,
+            block: None,
+        })
     }
 
     /// Bytes of payload, metadata and search text in the segment, uncompressed.
@@ -743,9 +817,18 @@ impl DataSegment {
     /// # Errors
     /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
     pub fn frame(&self, id: FrameId) -> Result<Frame> {
+        self.frame_head(id, u64::MAX)
+    }
+
+    /// A frame with the first `max_bytes` of its payload, which are none if another frame carries it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFrame`], or what is wrong with the pages that it reads.
+    pub fn frame_head(&self, id: FrameId, max_bytes: u64) -> Result<Frame> {
         let row = self.row(id)?;
         let mut cache = None;
-        let payload = self.stream(row.start, row.carried_len(), &mut cache)?;
+        let len = row.carried_len().min(max_bytes);
+        let payload = self.stream(row.start, len, &mut cache)?;
         Ok(Frame {
             meta: self.complete(row, &mut cache)?,
             payload,
@@ -911,7 +994,18 @@ impl DataSegment {
         cache: &mut Option<Block>,
         each: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
-        let end = start
+        let range = start..self.stream_end(start, len)?;
+        let mut at = range.start;
+        while let Some(piece) = self.piece(at, range.end, cache)? {
+            each(piece);
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Where a range of the stream ends.
+    fn stream_end(&self, start: u64, len: u64) -> Result<u64> {
+        start
             .checked_add(len)
             .filter(|end| *end <= self.stream_len)
             .ok_or_else(|| {
@@ -920,27 +1014,33 @@ impl DataSegment {
                     format!("one inside of {} bytes", self.stream_len),
                     format!("{len} bytes at {start}"),
                 )
-            })?;
-        let mut at = start;
-        while at < end {
-            let block = match cache.take().filter(|block| block.range().contains(&at)) {
-                Some(block) => block,
-                None => self.block(self.block_of(at)?)?,
-            };
-            if !block.range().contains(&at) {
-                return Err(Error::invalid(
-                    "block directory",
-                    "blocks without a gap",
-                    at,
-                ));
-            }
-            let from = (at - block.start) as usize;
-            let to = (end.min(block.range().end) - block.start) as usize;
-            each(&block.bytes[from..to]);
-            at = block.start + to as u64;
-            *cache = Some(block);
+            })
+    }
+
+    /// The stream from `at` on as far as one block holds it, before `end`. The block stays in the cache.
+    fn piece<'a>(
+        &self,
+        at: u64,
+        end: u64,
+        cache: &'a mut Option<Block>,
+    ) -> Result<Option<&'a [u8]>> {
+        if at >= end {
+            return Ok(None);
         }
-        Ok(())
+        let block = match cache.take().filter(|block| block.range().contains(&at)) {
+            Some(block) => block,
+            None => self.block(self.block_of(at)?)?,
+        };
+        if !block.range().contains(&at) {
+            return Err(Error::invalid(
+                "block directory",
+                "blocks without a gap",
+                at,
+            ));
+        }
+        let from = (at - block.start) as usize;
+        let to = (end.min(block.range().end) - block.start) as usize;
+        Ok(Some(&cache.insert(block).bytes[from..to]))
     }
 
     fn block_entry(&self, index: usize) -> Result<(u64, u64, u32, Codec)> {
@@ -1456,6 +1556,60 @@ mod tests {
                 let error = DataSegment::open(&SegmentBytes::from_vec(bad)).unwrap_err();
                 assert!(error.to_string().contains("section"), "{error}");
             }
+        }
+    }
+
+    #[test]
+    fn a_payload_in_pieces_gives_the_same_segment_and_is_read_in_pieces() {
+        let payload = b"0123456789abcdef".repeat(20_000);
+        let strings = [const { None }; 6];
+        let mut large = frame(1, payload.clone(), strings.clone());
+        large.meta.metadata = Some("{}".into());
+        let frames = [
+            frame(0, vec![7; 9], strings.clone()),
+            large,
+            frame(2, vec![8; 9], strings),
+        ];
+        let whole = build(&frames);
+        let mut builder = DataBuilder::new(FrameId(0), Density::Light, Vec::new()).unwrap();
+        let mut pieces = Vec::new();
+        builder.add(&frames[0]).unwrap();
+        builder.begin(&frames[1].meta).unwrap();
+        for piece in payload.chunks(70_001) {
+            builder.payload(piece).unwrap();
+            let ready = builder.take();
+            assert!(ready.len() < payload.len() / 2);
+            pieces.extend(ready);
+        }
+        builder.end(&frames[1].meta).unwrap();
+        builder.add(&frames[2]).unwrap();
+        pieces.extend(builder.take());
+        pieces.extend(builder.finish().unwrap());
+        assert!(whole == pieces);
+
+        let segment = open(whole);
+        let place = segment.payload_place(FrameId(1)).unwrap();
+        let mut reader = segment.payload_reader(&place).unwrap();
+        for _ in 0..2 {
+            let mut read = Vec::new();
+            while let Some(piece) = reader.next_piece().unwrap() {
+                assert!(!piece.is_empty() && piece.len() <= LARGE_BLOCK_BYTES);
+                read.extend_from_slice(piece);
+            }
+            assert!(read == payload);
+            reader.rewind();
+        }
+    }
+
+    #[test]
+    fn pieces_that_are_not_as_long_as_the_payload_are_refused() {
+        for piece in [&b"shor"[..], b"longer"] {
+            let frame = frame(0, b"short".to_vec(), [const { None }; 6]);
+            let mut builder = DataBuilder::new(FrameId(0), Density::Light, Vec::new()).unwrap();
+            builder.begin(&frame.meta).unwrap();
+            builder.payload(piece).unwrap();
+            let error = builder.end(&frame.meta).unwrap_err();
+            assert!(error.to_string().contains("5 bytes"), "{error}");
         }
     }
 

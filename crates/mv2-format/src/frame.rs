@@ -17,6 +17,12 @@ pub const MAX_TAGS: usize = 1_024;
 /// Longest payload, in bytes. A single read allocates this much at the most.
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 30;
 
+/// From this many bytes on a document is huge: an index may want it in a segment of its own.
+///
+/// The positions of the words of 32 MiB of text take some 25 MiB while they are gathered, and as much again while they are
+/// written.
+pub const HUGE_TEXT_BYTES: u64 = 32 << 20;
+
 /// What is known of a frame besides its payload: facts of its creation, which never change.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct FrameMeta {
@@ -89,6 +95,16 @@ impl FrameMeta {
             usize::try_from(self.payload_len).unwrap_or(usize::MAX),
             MAX_PAYLOAD_BYTES,
         )
+    }
+
+    /// Whether the payload is the text that indexes see, as [`Frame::text`] says.
+    pub fn payload_is_text(&self) -> bool {
+        self.is_text && self.search_text.is_none()
+    }
+
+    /// Whether the text that indexes see is a payload of at least [`HUGE_TEXT_BYTES`].
+    pub fn is_huge_text(&self) -> bool {
+        self.payload_is_text() && self.payload_len >= HUGE_TEXT_BYTES
     }
 
     /// Whether two frames say the same: all but id, commit, lineage and time.

@@ -5,8 +5,9 @@
 //! gets its bytes back as [`SegmentBytes`], which checks each page at first touch.
 
 use crate::attachments::Attachment;
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameMeta};
 use crate::ids::FrameId;
+use crate::payload::PayloadReader;
 use crate::segment::{SegmentBytes, SegmentKind};
 
 /// An error of an index builder, boxed: the store passes it on and does not look inside.
@@ -19,6 +20,12 @@ pub trait IndexFactory: Send + Sync {
 
     /// A builder for one segment.
     fn builder(&self) -> Box<dyn IndexBuilder>;
+
+    /// A builder for a segment that holds one frame alone, whose text is huge (see [`FrameMeta::is_huge_text`]). `None` if
+    /// such a frame goes into a segment with its neighbours.
+    fn builder_of_huge(&self) -> Option<Box<dyn IndexBuilder>> {
+        None
+    }
 
     /// Whether the store gives frames that are dead to a builder of their own, so that what is alive is searched
     /// without them. Their segment is needed for the past only.
@@ -42,6 +49,21 @@ pub trait IndexBuilder: Send {
     /// Whatever the index cannot take. The store then leaves these frames out of the index, commits
     /// all the same and tries again at the next checkpoint.
     fn add(&mut self, frame: &Frame) -> Result<(), BoxError>;
+
+    /// Takes in a frame with a large payload, which is its text. By default it is read as a whole.
+    ///
+    /// # Errors
+    /// As for [`add`](Self::add), and what is wrong with the payload.
+    fn add_large(&mut self, meta: &FrameMeta, mut payload: PayloadReader) -> Result<(), BoxError> {
+        let mut frame = Frame {
+            meta: meta.clone(),
+            payload: Vec::new(),
+        };
+        while let Some(piece) = payload.next_piece()? {
+            frame.payload.extend_from_slice(piece);
+        }
+        self.add(&frame)
+    }
 
     /// Returns the finished segment's bytes.
     ///

@@ -18,6 +18,7 @@
 //! | [`frame`] | a frame and its metadata |
 //! | [`frame_set`] | sets of frames, which filters pass to indexes |
 //! | [`data`] | data segments: frames at rest |
+//! | [`payload`] | reading a payload piece by piece |
 //! | [`commits`] | the commit log |
 //! | [`tombstones`] | which frames died when |
 //! | [`properties`] | small named values with their history |
@@ -37,6 +38,7 @@ pub mod header;
 pub mod ids;
 pub mod index;
 mod key_filter;
+pub mod payload;
 pub mod properties;
 pub mod root;
 pub mod segment;
@@ -51,6 +53,7 @@ pub use frame::{Frame, FrameMeta};
 pub use frame_set::FrameSet;
 pub use ids::{CommitId, FileOffset, FrameId, Generation, LineageId, SegmentId, Timestamp};
 pub use index::{AttachmentIndex, BoxError, IndexBuilder, IndexFactory};
+pub use payload::PayloadReader;
 pub use properties::Property;
 pub use segment::{ByteOwner, SegmentBytes, SegmentKind};
 

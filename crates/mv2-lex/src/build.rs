@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mv2_format::{BoxError, Frame, FrameId, IndexBuilder, IndexFactory, SegmentKind};
+use mv2_format::{
+    BoxError, Frame, FrameId, FrameMeta, IndexBuilder, IndexFactory, PayloadReader, SegmentKind,
+};
 use tantivy::directory::{OwnedBytes, RamDirectory};
 use tantivy::index::SegmentComponent;
 use tantivy::tokenizer::{RawTokenizer, TokenizerManager};
 use tantivy::{Directory, Index, IndexSettings, SingleSegmentIndexWriter, TantivyDocument};
 
+use crate::analyser::pieces::Slot;
 use crate::analyser::stream::{CjkTokenizer, WordTokenizer};
 use crate::container::{self, Header, MAX_DOCS, Section};
 use crate::counts;
@@ -60,6 +63,11 @@ impl IndexFactory for LexIndex {
         Box::new(Builder::new(self.positions))
     }
 
+    /// Positions of so many words would take more memory than the text, and narrow a phrase down to one document.
+    fn builder_of_huge(&self) -> Option<Box<dyn IndexBuilder>> {
+        Some(Box::new(Builder::new(false)))
+    }
+
     /// Statistics are those of the visible frames, and dead ones among them have to be taken off at each query.
     fn keeps_history_apart(&self) -> bool {
         true
@@ -78,6 +86,8 @@ struct Writer {
     tantivy: SingleSegmentIndexWriter,
     directory: RamDirectory,
     counters: [Arc<AtomicU64>; 3],
+    /// Where the tokenizers find a large text.
+    slot: Slot,
 }
 
 impl Builder {
@@ -92,11 +102,31 @@ impl Builder {
 
     /// Takes in a frame.
     pub(crate) fn add_frame(&mut self, frame: &Frame) -> Result<()> {
+        self.add_document(&frame.meta, |_| document(&frame.meta, frame.text()))
+    }
+
+    /// Takes in a frame whose text is read piece by piece.
+    pub(crate) fn add_large_frame(
+        &mut self,
+        meta: &FrameMeta,
+        payload: PayloadReader,
+    ) -> Result<()> {
+        self.add_document(meta, |slot| {
+            slot.fill(payload);
+            large_document(meta)
+        })
+    }
+
+    fn add_document(
+        &mut self,
+        meta: &FrameMeta,
+        document: impl FnOnce(&Slot) -> TantivyDocument,
+    ) -> Result<()> {
         if let Some(&previous) = self.frames.last()
-            && previous >= frame.meta.id
+            && previous >= meta.id
         {
             return Err(Error::Order {
-                frame: frame.meta.id,
+                frame: meta.id,
                 previous,
             });
         }
@@ -111,14 +141,17 @@ impl Builder {
         let writer = guard(doing, || {
             writer
                 .tantivy
-                .add_document(document(frame))
+                .add_document(document(&writer.slot))
                 .map_err(|error| Error::tantivy(doing, error))?;
             Ok(writer)
         })?;
+        if let Some(error) = writer.slot.clear() {
+            return Err(error);
+        }
         for (counts, counter) in self.counts.iter_mut().zip(&writer.counters) {
             counts.push(counter.swap(0, Ordering::Relaxed));
         }
-        self.frames.push(frame.meta.id);
+        self.frames.push(meta.id);
         self.writer = Some(writer);
         Ok(())
     }
@@ -171,17 +204,23 @@ impl Builder {
 
 /// The analysis as tokenizers of tantivy, `mv2_body`, `mv2_title` and `mv2_cjk`, for an index of its own beside a memory.
 pub fn tokenizers() -> TokenizerManager {
-    counting_tokenizers(&std::array::from_fn(|_| Arc::default()))
+    counting_tokenizers(&std::array::from_fn(|_| Arc::default()), &Slot::default())
 }
 
-/// Tokenizers that count their tokens: body, title, cjk.
-fn counting_tokenizers(counters: &[Arc<AtomicU64>; 3]) -> TokenizerManager {
+/// Tokenizers that count their tokens: body, title, cjk. The slot is where body and cjk find a large text.
+fn counting_tokenizers(counters: &[Arc<AtomicU64>; 3], slot: &Slot) -> TokenizerManager {
     let tokenizers = TokenizerManager::new();
-    let words = |field: TextField| WordTokenizer::new(Arc::clone(&counters[field.index()]));
+    let words = |field: TextField| {
+        let slot = match field {
+            TextField::Body => slot.clone(),
+            _ => Slot::default(),
+        };
+        WordTokenizer::new(Arc::clone(&counters[field.index()]), slot)
+    };
     tokenizers.register(schema::BODY_TOKENIZER, words(TextField::Body));
     tokenizers.register(schema::TITLE_TOKENIZER, words(TextField::Title));
     let cjk = Arc::clone(&counters[TextField::Cjk.index()]);
-    tokenizers.register(schema::CJK_TOKENIZER, CjkTokenizer::new(cjk));
+    tokenizers.register(schema::CJK_TOKENIZER, CjkTokenizer::new(cjk, slot.clone()));
     tokenizers.register("raw", RawTokenizer::default());
     tokenizers
 }
@@ -190,7 +229,8 @@ impl Writer {
     fn new(positions: bool) -> Result<Self> {
         let doing = "starting a lexical segment";
         let counters: [Arc<AtomicU64>; 3] = std::array::from_fn(|_| Arc::default());
-        let tokenizers = counting_tokenizers(&counters);
+        let slot = Slot::default();
+        let tokenizers = counting_tokenizers(&counters, &slot);
         let settings: IndexSettings = serde_json::from_str(STORE_SETTINGS)
             .map_err(|error| Error::invalid("index settings", "JSON", error))?;
         let directory = RamDirectory::create();
@@ -204,6 +244,7 @@ impl Writer {
             tantivy,
             directory,
             counters,
+            slot,
         })
     }
 
@@ -249,21 +290,41 @@ fn component(section: Section) -> SegmentComponent {
 
 /// The fields of a frame. Title and text are two values of one field: positions leave a gap
 /// between them, so that no phrase spans both.
-fn document(frame: &Frame) -> TantivyDocument {
-    let meta = &frame.meta;
+fn document(meta: &FrameMeta, text: &str) -> TantivyDocument {
     let mut document = TantivyDocument::new();
-    let text = frame.text();
     if let Some(title) = &meta.title {
-        document.add_text(schema::body(), title);
-        document.add_text(schema::title(), title);
-        if !title.is_ascii() {
-            document.add_text(schema::cjk(), title);
-        }
+        add_title(&mut document, title);
     }
     document.add_text(schema::body(), text);
     if !text.is_ascii() {
         document.add_text(schema::cjk(), text);
     }
+    add_names(&mut document, meta);
+    document
+}
+
+/// The same with an empty value in the place of a large text, which the tokenizers find in their slot.
+fn large_document(meta: &FrameMeta) -> TantivyDocument {
+    let mut document = TantivyDocument::new();
+    // An empty title has no words, and would take the place of the text.
+    if let Some(title) = meta.title.as_ref().filter(|title| !title.is_empty()) {
+        add_title(&mut document, title);
+    }
+    document.add_text(schema::body(), "");
+    document.add_text(schema::cjk(), "");
+    add_names(&mut document, meta);
+    document
+}
+
+fn add_title(document: &mut TantivyDocument, title: &str) {
+    document.add_text(schema::body(), title);
+    document.add_text(schema::title(), title);
+    if !title.is_ascii() {
+        document.add_text(schema::cjk(), title);
+    }
+}
+
+fn add_names(document: &mut TantivyDocument, meta: &FrameMeta) {
     for (field, value) in [
         (schema::uri(), &meta.uri),
         (schema::kind(), &meta.kind),
@@ -280,12 +341,15 @@ fn document(frame: &Frame) -> TantivyDocument {
         document.add_text(schema::tag(), schema::tag_term(key, value));
         document.add_text(schema::tag(), schema::tag_key_term(key));
     }
-    document
 }
 
 impl IndexBuilder for Builder {
     fn add(&mut self, frame: &Frame) -> Result<(), BoxError> {
         Ok(self.add_frame(frame)?)
+    }
+
+    fn add_large(&mut self, meta: &FrameMeta, payload: PayloadReader) -> Result<(), BoxError> {
+        Ok(self.add_large_frame(meta, payload)?)
     }
 
     fn finish(self: Box<Self>) -> Result<Vec<u8>, BoxError> {

@@ -76,7 +76,12 @@ pub(crate) struct Header {
 
 /// Writes a segment. Sections come in the order of [`Section`].
 pub(crate) fn encode(header: &Header, sections: &[(Section, &[u8])]) -> Vec<u8> {
-    let mut out = Vec::new();
+    let body: usize = sections
+        .iter()
+        .map(|(_, bytes)| bytes.len().next_multiple_of(ALIGN))
+        .sum();
+    // As long as it becomes: growing would take twice as much of a large segment.
+    let mut out = Vec::with_capacity(HEADER_BYTES + sections.len() * ENTRY_BYTES + body);
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&CONTAINER_VERSION.to_le_bytes());
     out.extend_from_slice(&ANALYSER_VERSION.to_le_bytes());

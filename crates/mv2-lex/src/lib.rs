@@ -19,9 +19,9 @@ pub use analyser::{ANALYSER_VERSION, Token, analyse};
 pub use build::{LexIndex, tokenizers};
 pub use error::{Error, Result};
 pub use query::{MAX_QUERY_TERMS, Parsed, Query};
-pub use search::{DocText, Hit, Reader, Results, SearchOptions, TextSource, UriFilter};
+pub use search::{DocText, Document, Hit, Reader, Results, SearchOptions, TextSource, UriFilter};
 pub use segment::Segment;
-pub use snippet::{Snippet, snippet};
+pub use snippet::{MAX_SNIPPET_SCAN_BYTES, Snippet, snippet};
 pub use view::SegmentView;
 
 /// How much a function or question word weighs in a query; all other words weigh 1.

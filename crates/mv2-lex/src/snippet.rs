@@ -8,8 +8,8 @@ use crate::analyser::{Kind, Scanner, StemCache};
 use crate::query::{Query, Scope};
 use crate::search::DocText;
 
-/// How much of a text is looked at, in bytes. Matches further on are not shown.
-const MAX_SCAN_BYTES: usize = 1 << 20;
+/// How much of a text is looked at for a snippet, in bytes. Matches further on are not shown.
+pub const MAX_SNIPPET_SCAN_BYTES: usize = 1 << 20;
 /// Most matches that are weighed against each other.
 const MAX_MATCHES: usize = 4_096;
 
@@ -40,7 +40,7 @@ pub struct Snippet {
 /// assert_eq!(&found.text[found.matches[0].clone()], "fish");
 /// ```
 pub fn snippet(query: &Query, doc: &DocText, max_chars: usize) -> Snippet {
-    let text = &doc.text[..floor_boundary(&doc.text, MAX_SCAN_BYTES)];
+    let text = &doc.text[..floor_boundary(&doc.text, MAX_SNIPPET_SCAN_BYTES)];
     let matches = find_matches(query, text);
     let window = best_window(text, &matches, max_chars);
     let window = expand(text, window, max_chars);

@@ -9,14 +9,15 @@ use mv2_format::data::DataBuilder;
 use mv2_format::toc::{SegmentEntry, Toc};
 use mv2_format::tombstones::{self, Tombstone};
 use mv2_format::{
-    CommitId, Frame, FrameId, Generation, IndexFactory, SegmentId, SegmentKind, properties,
+    CommitId, Frame, FrameId, Generation, IndexBuilder, IndexFactory, SegmentId, SegmentKind,
+    properties,
 };
 
 use crate::attached;
 use crate::compact::{Compaction, INLINE_FRAMES};
 use crate::error::Result;
 use crate::output::{Coverage, Output};
-use crate::state::{Detail, IndexRun, State};
+use crate::state::{Detail, IndexRun, State, Visited};
 use crate::types::OpenOptions;
 
 /// From this much text on a dictionary pays for itself.
@@ -218,11 +219,21 @@ pub(crate) fn pack_data(
     let mut builder =
         DataBuilder::new(frames.start, density.possible(), dictionary).map_err(format)?;
     let mut commits: Option<(CommitId, CommitId)> = None;
-    state.for_each_frame(frames.clone(), Detail::Stored, &mut |frame| {
-        let commit = frame.meta.commit;
+    state.visit_frames(frames.clone(), Detail::Stored, &mut |visited| {
+        let commit = visited.meta().commit;
         let (from, to) = commits.unwrap_or((commit, commit));
         commits = Some((from.min(commit), to.max(commit)));
-        builder.add(frame).map_err(format)?;
+        match visited {
+            Visited::Frame(frame) => builder.add(frame).map_err(format)?,
+            Visited::Large(meta, mut payload) => {
+                builder.begin(meta).map_err(format)?;
+                while let Some(piece) = payload.next_piece().map_err(format)? {
+                    builder.payload(piece).map_err(format)?;
+                    sink(&builder.take())?;
+                }
+                builder.end(meta).map_err(format)?;
+            }
+        }
         sink(&builder.take())
     })?;
     sink(&builder.finish().map_err(format)?)?;
@@ -403,7 +414,9 @@ fn build_index(
         // About as large as what the text becomes.
         bytes.push(text_from(state, covered)? / 2);
     }
-    for (old, with_new) in groups(&runs, compaction.plan_index(&frames, &bytes)) {
+    let mut alone = state.runs_alone(index, &runs);
+    alone.resize(frames.len(), false);
+    for (old, with_new) in groups(&runs, compaction.plan_index(&frames, &bytes, &alone)) {
         let unsplit = matches!(compaction, Compaction::Full | Compaction::Densest)
             && old
                 .iter()
@@ -498,7 +511,8 @@ pub(crate) fn unsplit(state: &State, index: &dyn IndexFactory, run: &IndexRun) -
 }
 
 /// The bodies of an index over a range of frames: of those that are alive, and of the dead ones if the index wants them
-/// apart. `None` if the index refuses a frame. `go_on` is asked now and then.
+/// apart. A huge text is a run of its own if the index wants that. `None` if the index refuses a frame. `go_on` is asked
+/// now and then.
 pub(crate) fn build_index_bodies(
     state: &State,
     index: &dyn IndexFactory,
@@ -513,40 +527,100 @@ pub(crate) fn build_index_bodies(
         false => (Vec::new(), CommitId(0)),
     };
     let mut dead = dead.iter().map(|row| row.frame).peekable();
-    let mut builders = [(index.builder(), 0u64), (index.builder(), 0)];
-    let mut sound = true;
     let detail = match index.reads_payload() {
         true => Detail::Resolved,
         false => Detail::Meta,
     };
-    state.for_each_frame(frames.clone(), detail, &mut |frame: &Frame| {
-        let id = frame.meta.id;
+    let mut bodies = Bodies {
+        index,
+        split_at,
+        first: frames.start,
+        builders: [const { None }; 2],
+        finished: Some(Vec::new()),
+    };
+    state.visit_frames(frames.clone(), detail, &mut |visited| {
+        let id = visited.meta().id;
         if id.0.is_multiple_of(64) {
             go_on()?;
         }
         while dead.next_if(|dead| *dead < id).is_some() {}
-        let (builder, rows) = &mut builders[usize::from(dead.peek() == Some(&id))];
-        sound = sound && builder.add(frame).is_ok();
-        *rows += 1;
+        bodies.add(visited, dead.peek() == Some(&id));
         Ok(())
     })?;
-    let mut bodies = Vec::new();
-    for ((builder, rows), history) in builders.into_iter().zip([false, true]) {
-        if rows == 0 {
-            continue;
+    bodies.finish_run(frames.end);
+    Ok(bodies.finished)
+}
+
+/// The bodies of an index, run by run.
+struct Bodies<'a> {
+    index: &'a dyn IndexFactory,
+    split_at: CommitId,
+    /// The first frame of the run.
+    first: FrameId,
+    /// Of frames that are alive and of dead ones, each with its rows.
+    builders: [Option<(Box<dyn IndexBuilder>, u64)>; 2],
+    /// `None` once the index has refused a frame.
+    finished: Option<Vec<Body>>,
+}
+
+impl Bodies<'_> {
+    fn add(&mut self, visited: Visited<'_>, is_dead: bool) {
+        if self.finished.is_none() {
+            return;
         }
-        let Some(body) = sound.then(|| builder.finish().ok()).flatten() else {
-            return Ok(None);
+        let meta = visited.meta();
+        let id = meta.id;
+        let alone = match meta.is_huge_text() {
+            true => self.index.builder_of_huge(),
+            false => None,
         };
-        let coverage = Coverage {
-            kind: index.kind(),
-            part: 0,
-            frames: frames.clone(),
-            commits: (CommitId(0), split_at),
-            rows,
-            history,
+        let is_alone = alone.is_some();
+        if is_alone {
+            self.finish_run(id);
+        }
+        let slot = &mut self.builders[usize::from(is_dead)];
+        let new = || (alone.unwrap_or_else(|| self.index.builder()), 0);
+        let (builder, rows) = slot.get_or_insert_with(new);
+        *rows += 1;
+        let added = match visited {
+            Visited::Frame(frame) => builder.add(frame),
+            Visited::Large(meta, payload) if meta.payload_is_text() => {
+                builder.add_large(meta, payload)
+            }
+            // No index sees what is in it.
+            Visited::Large(meta, _) => builder.add(&Frame {
+                meta: meta.clone(),
+                payload: Vec::new(),
+            }),
         };
-        bodies.push((coverage, body));
+        if added.is_err() {
+            self.finished = None;
+        } else if is_alone {
+            self.finish_run(id.next());
+        }
     }
-    Ok(Some(bodies))
+
+    /// Ends the run before a frame.
+    fn finish_run(&mut self, end: FrameId) {
+        let frames = self.first..end;
+        self.first = end;
+        for (slot, history) in self.builders.iter_mut().zip([false, true]) {
+            let (Some((builder, rows)), Some(finished)) = (slot.take(), &mut self.finished) else {
+                continue;
+            };
+            let Ok(body) = builder.finish() else {
+                self.finished = None;
+                return;
+            };
+            let coverage = Coverage {
+                kind: self.index.kind(),
+                part: 0,
+                frames: frames.clone(),
+                commits: (CommitId(0), self.split_at),
+                rows,
+                history,
+            };
+            finished.push((coverage, body));
+        }
+    }
 }

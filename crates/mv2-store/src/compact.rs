@@ -75,12 +75,20 @@ impl Compaction {
         }
     }
 
-    /// Groups of runs of an index, by their frames and bytes.
-    pub(crate) fn plan_index(self, frames: &[u64], bytes: &[u64]) -> Vec<Range<usize>> {
-        match self {
-            Self::Inline { max, .. } => plan_within(frames, max, INLINE_FRAMES, OVERDUE_FRAMES),
-            Self::Full | Self::Densest => plan_all(bytes, index_cap(bytes, INDEX_CAP_FULL_BYTES)),
-        }
+    /// Groups of runs of an index, by their frames and bytes, and whether each is a huge text, which stays alone.
+    pub(crate) fn plan_index(
+        self,
+        frames: &[u64],
+        bytes: &[u64],
+        alone: &[bool],
+    ) -> Vec<Range<usize>> {
+        let cap = index_cap(bytes, INDEX_CAP_FULL_BYTES);
+        plan_between(alone, |part| match self {
+            Self::Inline { max, .. } => {
+                plan_within(&frames[part], max, INLINE_FRAMES, OVERDUE_FRAMES)
+            }
+            Self::Full | Self::Densest => plan_all(&bytes[part], cap),
+        })
     }
 }
 
@@ -99,9 +107,44 @@ pub(crate) fn due_data(sizes: &[u64], max: usize, bulk: bool) -> Option<Range<us
     joined(plan(sizes, data_segments(max, bulk), DATA_CAP_BYTES))
 }
 
-/// The group of runs of an index that is due to be joined, by their bytes.
-pub(crate) fn due_index(bytes: &[u64], max: usize) -> Option<Range<usize>> {
-    joined(plan(bytes, max, index_cap(bytes, INDEX_CAP_BYTES)))
+/// The group of runs of an index that is due to be joined, by their bytes, and whether each is a huge text.
+pub(crate) fn due_index(bytes: &[u64], alone: &[bool], max: usize) -> Option<Range<usize>> {
+    let cap = index_cap(bytes, INDEX_CAP_BYTES);
+    let groups = plan_between(alone, |part| {
+        // Nothing is added before a huge text any more: what lies there becomes one.
+        let max = if part.end < bytes.len() { 1 } else { max };
+        plan(&bytes[part], max, cap)
+    });
+    joined(groups)
+}
+
+/// The parts between those that stay alone, as ranges.
+pub(crate) fn parts(alone: &[bool]) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for (at, alone) in alone.iter().enumerate() {
+        if *alone {
+            parts.extend([start..at, at..at + 1]);
+            start = at + 1;
+        }
+    }
+    parts.push(start..alone.len());
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+/// Plans each part on its own.
+fn plan_between(
+    alone: &[bool],
+    mut plan: impl FnMut(Range<usize>) -> Vec<Range<usize>>,
+) -> Vec<Range<usize>> {
+    let parts = parts(alone).into_iter();
+    let groups = parts.flat_map(|part| {
+        let start = part.start;
+        let groups = plan(part).into_iter();
+        groups.map(move |group| start + group.start..start + group.end)
+    });
+    groups.collect()
 }
 
 fn joined(groups: Vec<Range<usize>>) -> Option<Range<usize>> {
@@ -195,6 +238,19 @@ mod tests {
             written <= 8 * checkpoints,
             "{written} rows written for {checkpoints}"
         );
+    }
+
+    #[test]
+    fn a_huge_text_stays_alone_and_what_lies_before_it_becomes_one() {
+        let alone = [false, false, true, true, false, false];
+        assert_eq!(parts(&alone), [0..2, 2..3, 3..4, 4..6]);
+        assert!(parts(&[]).is_empty());
+        let full = Compaction::Full.plan_index(&[1; 6], &[1; 6], &alone);
+        assert_eq!(full, [0..2, 2..3, 3..4, 4..6]);
+        assert_eq!(due_index(&[1; 6], &alone, 8), Some(0..2));
+        let alone = [false, true, false, false];
+        assert_eq!(due_index(&[1; 4], &alone, 8), None);
+        assert_eq!(due_index(&[1; 4], &alone, 1), Some(2..4));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use mv2_format::{AttachmentIndex, FrameId, IndexFactory, SegmentId, SegmentKind}
 
 use crate::attached;
 use crate::build::{Built, build_index_bodies, lagging, pack_data, unsplit};
-use crate::compact::{Compaction, due_data, due_index};
+use crate::compact::{Compaction, due_data, due_index, parts};
 use crate::error::{Error, Result};
 use crate::state::{IndexRun, State};
 use crate::store::Store;
@@ -111,13 +111,15 @@ impl Store {
         for index in self.options.indexes.clone() {
             let state = self.current();
             let runs = state.index_runs(index.kind());
-            let mut apart = 0;
-            for run in &runs {
-                apart += unsplit(&state, &*index, run)?;
-            }
-            if runs.len() > 1 || apart > 0 {
-                let job = Job::of_runs(&index, &runs);
-                self.run(&job, &|| false)?;
+            for part in parts(&state.runs_alone(&*index, &runs)) {
+                let runs = &runs[part];
+                let mut apart = 0;
+                for run in runs {
+                    apart += unsplit(&state, &*index, run)?;
+                }
+                if runs.len() > 1 || apart > 0 {
+                    self.run(&Job::of_runs(&index, runs), &|| false)?;
+                }
             }
         }
         for index in self.options.attached.clone() {
@@ -182,7 +184,8 @@ impl Store {
                 continue;
             }
             let bytes: Vec<u64> = runs.iter().map(IndexRun::body_len).collect();
-            if let Some(group) = due_index(&bytes, max) {
+            let alone = state.runs_alone(&**index, &runs);
+            if let Some(group) = due_index(&bytes, &alone, max) {
                 return Ok(Some(Job::of_runs(index, &runs[group])));
             }
             if scope == Scope::Overdue {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use mv2_format::data::Cursor;
 use mv2_format::{
-    Attachment, CommitId, Frame, FrameId, FrameMeta, Property, SegmentBytes, SegmentId, SegmentKind,
+    Attachment, CommitId, Frame, FrameId, FrameMeta, PayloadReader, Property, SegmentBytes,
+    SegmentId, SegmentKind,
 };
 
 use crate::error::{Error, Result};
-use crate::state::{Detail, Slot, State};
+use crate::state::{Detail, Slot, State, Visited};
 use crate::types::{Changes, Commit, Stats};
 
 /// One commit's state, pinned. Cheap to clone; stays as it is whatever is committed later.
@@ -128,6 +129,15 @@ impl Snapshot {
         Ok(Arc::unwrap_or_clone(self.state.frame(id)?))
     }
 
+    /// A visible frame with the first `max_bytes` of its payload, which may end inside of a character.
+    ///
+    /// # Errors
+    /// As for [`meta`](Self::meta).
+    pub fn frame_head(&self, id: FrameId, max_bytes: u64) -> Result<Frame> {
+        self.check_visible(id)?;
+        self.state.frame_head(id, max_bytes)
+    }
+
     /// Payload of a visible frame.
     ///
     /// # Errors
@@ -144,6 +154,15 @@ impl Snapshot {
     pub fn read_payload(&self, id: FrameId, each: &mut dyn FnMut(&[u8])) -> Result<()> {
         self.check_visible(id)?;
         self.state.read_payload(id, each)
+    }
+
+    /// A reader of a visible frame's payload, for whoever wants it piece by piece and may stop.
+    ///
+    /// # Errors
+    /// As for [`meta`](Self::meta).
+    pub fn payload_reader(&self, id: FrameId) -> Result<PayloadReader> {
+        self.check_visible(id)?;
+        self.state.payload_reader(id)
     }
 
     /// The visible frame under a uri.
@@ -344,9 +363,20 @@ impl Snapshot {
         let tail_start = tail.first().map_or(self.end_frame(), |frame| frame.meta.id);
         let covered = self.state.covered(kind);
         let mut frames = Vec::new();
+        let before = covered..tail_start;
         self.state
-            .for_each_frame(covered..tail_start, Detail::Resolved, &mut |frame| {
-                frames.push(Arc::new(frame.clone()));
+            .visit_frames(before, Detail::Resolved, &mut |visited| {
+                let frame = match visited {
+                    Visited::Frame(frame) => frame.clone(),
+                    Visited::Large(meta, reader) => {
+                        let mut payload = Vec::new();
+                        let push = &mut |piece: &[u8]| payload.extend_from_slice(piece);
+                        self.state.each_piece(reader, push)?;
+                        let meta = meta.clone();
+                        Frame { meta, payload }
+                    }
+                };
+                frames.push(Arc::new(frame));
                 Ok(())
             })?;
         frames.extend(

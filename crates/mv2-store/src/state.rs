@@ -7,13 +7,14 @@ use std::sync::{Arc, OnceLock};
 
 use mv2_format::commits::{CommitRow, CommitSegment};
 use mv2_format::data::{DataSegment, uri_key};
+use mv2_format::payload::LARGE_PAYLOAD_BYTES;
 use mv2_format::root::Root;
 use mv2_format::toc::{SegmentEntry, Toc};
 use mv2_format::tombstones::{Tombstone, TombstoneSegment};
 use mv2_format::wal::Batch;
 use mv2_format::{
-    Attachment, CommitId, Frame, FrameId, FrameMeta, Property, SegmentBytes, SegmentKind,
-    Timestamp, attachments, properties,
+    Attachment, CommitId, Frame, FrameId, FrameMeta, IndexFactory, PayloadReader, Property,
+    SegmentBytes, SegmentKind, Timestamp, attachments, properties,
 };
 
 use crate::error::{Error, Result};
@@ -307,30 +308,38 @@ impl State {
 
     /// Calls `each` with the pieces of a frame's payload, dead or alive.
     pub(crate) fn read_payload(&self, id: FrameId, each: &mut dyn FnMut(&[u8])) -> Result<()> {
-        match self.locate(id)? {
-            Location::Tail(frame) => each(&frame.payload),
-            Location::Segment(segment) => {
-                let format = |source| self.file.format(source);
-                let place = segment.payload_place(id).map_err(format)?;
-                match place.carrier {
-                    Some(carrier) => {
-                        self.read_carried(carrier, &place.content_hash, place.len, each)?;
-                    }
-                    None => segment.read_payload(&place, each).map_err(format)?,
-                }
-            }
+        self.each_piece(self.payload_reader(id)?, each)
+    }
+
+    /// Calls `each` with what is left of a payload.
+    pub(crate) fn each_piece(
+        &self,
+        mut reader: PayloadReader,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        let format = |source| self.file.format(source);
+        while let Some(piece) = reader.next_piece().map_err(format)? {
+            each(piece);
         }
         Ok(())
     }
 
-    /// Reads a payload with this hash and length that a frame carries.
-    fn read_carried(
-        &self,
-        carrier: FrameId,
-        hash: &[u8; 16],
-        len: u64,
-        each: &mut dyn FnMut(&[u8]),
-    ) -> Result<()> {
+    /// A reader of a frame's payload, dead or alive.
+    pub(crate) fn payload_reader(&self, id: FrameId) -> Result<PayloadReader> {
+        let segment = match self.locate(id)? {
+            Location::Tail(frame) => return Ok(Arc::clone(frame).into()),
+            Location::Segment(segment) => segment,
+        };
+        let format = |source| self.file.format(source);
+        let place = segment.payload_place(id).map_err(format)?;
+        match place.carrier {
+            Some(carrier) => self.carried_reader(carrier, &place.content_hash, place.len),
+            None => Ok(segment.payload_reader(&place).map_err(format)?.into()),
+        }
+    }
+
+    /// A reader of a payload with this hash and length that a frame carries.
+    fn carried_reader(&self, carrier: FrameId, hash: &[u8; 16], len: u64) -> Result<PayloadReader> {
         let format = |source| self.file.format(source);
         let check = |further: Option<FrameId>, found: &[u8; 16], found_len: u64| {
             if further.is_none() && found == hash && found_len == len {
@@ -346,15 +355,14 @@ impl State {
             Location::Tail(frame) => {
                 let meta = &frame.meta;
                 check(meta.payload_frame, &meta.content_hash, meta.payload_len)?;
-                each(&frame.payload);
+                Ok(Arc::clone(frame).into())
             }
             Location::Segment(segment) => {
                 let place = segment.payload_place(carrier).map_err(format)?;
                 check(place.carrier, &place.content_hash, place.len)?;
-                segment.read_payload(&place, each).map_err(format)?;
+                Ok(segment.payload_reader(&place).map_err(format)?.into())
             }
         }
-        Ok(())
     }
 
     /// Fills in the payload of a frame that refers to another one. `last` keeps what was filled in last: copies of
@@ -371,9 +379,8 @@ impl State {
         }
         let mut payload = Vec::new();
         let (hash, len) = (&frame.meta.content_hash, frame.meta.payload_len);
-        self.read_carried(carrier, hash, len, &mut |piece| {
-            payload.extend_from_slice(piece);
-        })?;
+        let reader = self.carried_reader(carrier, hash, len)?;
+        self.each_piece(reader, &mut |piece| payload.extend_from_slice(piece))?;
         if payload.len() <= MAX_SHARED_BYTES {
             *last = Some((carrier, payload.clone()));
         }
@@ -393,12 +400,42 @@ impl State {
         }
     }
 
-    /// Calls `each` with the frames of a range, dead or alive, in order.
-    pub(crate) fn for_each_frame(
+    /// A frame, dead or alive, with the first `max_bytes` of its payload.
+    pub(crate) fn frame_head(&self, id: FrameId, max_bytes: u64) -> Result<Frame> {
+        let format = |source| self.file.format(source);
+        let len = |payload: &[u8]| {
+            payload
+                .len()
+                .min(usize::try_from(max_bytes).unwrap_or(usize::MAX))
+        };
+        let mut frame = match self.locate(id)? {
+            Location::Tail(frame) => {
+                return Ok(Frame {
+                    meta: frame.meta.clone(),
+                    payload: frame.payload[..len(&frame.payload)].to_vec(),
+                });
+            }
+            Location::Segment(segment) => segment.frame_head(id, max_bytes).map_err(format)?,
+        };
+        if let Some(carrier) = frame.meta.payload_frame {
+            let (hash, payload_len) = (&frame.meta.content_hash, frame.meta.payload_len);
+            let mut reader = self.carried_reader(carrier, hash, payload_len)?;
+            while (frame.payload.len() as u64) < max_bytes
+                && let Some(piece) = reader.next_piece().map_err(format)?
+            {
+                frame.payload.extend_from_slice(piece);
+            }
+            frame.payload.truncate(len(&frame.payload));
+        }
+        Ok(frame)
+    }
+
+    /// Calls `each` with the frames of a range, dead or alive, in order. Large payloads come as readers.
+    pub(crate) fn visit_frames(
         &self,
         range: Range<FrameId>,
         detail: Detail,
-        each: &mut dyn FnMut(&Frame) -> Result<()>,
+        each: &mut dyn FnMut(Visited<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut last = None;
         for slot in &self.checkpoint.data {
@@ -410,21 +447,34 @@ impl State {
             let mut cursor = self.data(slot)?.cursor();
             for id in (start.0..end.0).map(FrameId) {
                 let format = |source| self.file.format(source);
-                each(&match detail {
-                    Detail::Meta => Frame {
-                        meta: cursor.meta(id).map_err(format)?,
-                        payload: Vec::new(),
-                    },
-                    Detail::Stored => cursor.frame(id).map_err(format)?,
-                    Detail::Resolved => {
-                        self.complete(cursor.frame(id).map_err(format)?, &mut last)?
+                let is_large = cursor.payload_len(id).map_err(format)? >= LARGE_PAYLOAD_BYTES;
+                if detail == Detail::Meta || is_large {
+                    let meta = cursor.meta(id).map_err(format)?;
+                    if detail.has_payload(&meta) {
+                        each(Visited::Large(&meta, self.payload_reader(id)?))?;
+                    } else {
+                        let payload = Vec::new();
+                        each(Visited::Frame(&Frame { meta, payload }))?;
                     }
-                })?;
+                    continue;
+                }
+                let frame = cursor.frame(id).map_err(format)?;
+                each(Visited::Frame(&match detail {
+                    Detail::Resolved => self.complete(frame, &mut last)?,
+                    _ => frame,
+                }))?;
             }
         }
         for frame in &self.tail.frames {
-            if range.contains(&frame.meta.id) {
-                each(frame)?;
+            let meta = &frame.meta;
+            if !range.contains(&meta.id) {
+                continue;
+            }
+            let is_large = meta.payload_len >= LARGE_PAYLOAD_BYTES;
+            if is_large && detail.has_payload(meta) {
+                each(Visited::Large(meta, Arc::clone(frame).into()))?;
+            } else {
+                each(Visited::Frame(frame))?;
             }
         }
         Ok(())
@@ -538,6 +588,15 @@ impl State {
             }
         }
         runs
+    }
+
+    /// Which of the runs are a huge text that the index keeps alone.
+    pub(crate) fn runs_alone(&self, index: &dyn IndexFactory, runs: &[IndexRun]) -> Vec<bool> {
+        let is_huge = |id| self.meta(id).is_ok_and(|meta| meta.is_huge_text());
+        let is_alone = |run: &IndexRun| {
+            run.len() == 1 && is_huge(run.frames.start) && index.builder_of_huge().is_some()
+        };
+        runs.iter().map(is_alone).collect()
     }
 
     /// Frames from 0 up to this one are covered by index segments of a kind.
@@ -658,6 +717,33 @@ pub(crate) enum Detail {
     Stored,
     /// The payload in any case.
     Resolved,
+}
+
+impl Detail {
+    /// Whether a frame comes with its payload.
+    fn has_payload(self, meta: &FrameMeta) -> bool {
+        match self {
+            Self::Meta => false,
+            Self::Stored => meta.payload_frame.is_none(),
+            Self::Resolved => true,
+        }
+    }
+}
+
+/// A frame on a walk through a range of them.
+pub(crate) enum Visited<'a> {
+    Frame(&'a Frame),
+    /// One with a large payload.
+    Large(&'a FrameMeta, PayloadReader),
+}
+
+impl Visited<'_> {
+    pub(crate) fn meta(&self) -> &FrameMeta {
+        match self {
+            Self::Frame(frame) => &frame.meta,
+            Self::Large(meta, _) => meta,
+        }
+    }
 }
 
 enum Location<'a> {

@@ -6,7 +6,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use common::{IdIndex, indexed, note, options, puts};
-use mv2_format::{BoxError, CommitId, Frame, FrameId, IndexBuilder, IndexFactory, SegmentKind};
+use mv2_format::frame::HUGE_TEXT_BYTES;
+use mv2_format::{
+    BoxError, CommitId, Frame, FrameId, FrameMeta, IndexBuilder, IndexFactory, PayloadReader,
+    SegmentKind,
+};
 use mv2_store::storage::MemoryVolume;
 use mv2_store::{
     CheckpointPolicy, CommitOptions, CreateOptions, Error, NewFrame, OpenOptions, Store,
@@ -282,4 +286,119 @@ impl IndexBuilder for HookedBuilder {
         }
         self.0.finish()
     }
+}
+
+/// An index of ids in which a huge text is alone, and says so.
+struct Apart;
+
+impl IndexFactory for Apart {
+    fn kind(&self) -> SegmentKind {
+        SegmentKind::LEX
+    }
+
+    fn builder(&self) -> Box<dyn IndexBuilder> {
+        IdIndex.builder()
+    }
+
+    fn builder_of_huge(&self) -> Option<Box<dyn IndexBuilder>> {
+        Some(Box::new(HugeBuilder(0)))
+    }
+
+    fn keeps_history_apart(&self) -> bool {
+        true
+    }
+}
+
+/// Takes in one text piece by piece; the segment is its length.
+struct HugeBuilder(u64);
+
+impl IndexBuilder for HugeBuilder {
+    fn add(&mut self, _: &Frame) -> Result<(), BoxError> {
+        Err("a huge text comes in pieces".into())
+    }
+
+    fn add_large(&mut self, _: &FrameMeta, mut payload: PayloadReader) -> Result<(), BoxError> {
+        while let Some(piece) = payload.next_piece()? {
+            assert!(piece.len() <= 1 << 20);
+            self.0 += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<u8>, BoxError> {
+        Ok(self.0.to_le_bytes().to_vec())
+    }
+}
+
+/// First frame, end, whether it is history, and the first number in it.
+fn runs(store: &Store) -> Vec<(u64, u64, bool, u64)> {
+    let segments = store.snapshot().unwrap().segments(SegmentKind::LEX);
+    let runs = segments.unwrap().into_iter().map(|segment| {
+        let number = segment.bytes.get(0..8).unwrap().try_into().unwrap();
+        let (first, end) = (segment.first_frame.0, segment.end_frame.0);
+        (first, end, segment.history, u64::from_le_bytes(number))
+    });
+    runs.collect()
+}
+
+#[test]
+fn a_huge_text_has_an_index_segment_of_its_own_that_is_joined_with_none() {
+    let volume = Arc::new(MemoryVolume::default());
+    let options = OpenOptions {
+        indexes: vec![Arc::new(Apart)],
+        ..small()
+    };
+    let mut store = create(&volume, options.clone());
+    let huge = |uri: &str, fill: &str| {
+        let mut frame = note(uri, "");
+        frame.payload = fill.repeat(HUGE_TEXT_BYTES as usize / fill.len()).into();
+        frame
+    };
+    let len = HUGE_TEXT_BYTES;
+    puts(&mut store, 0..2);
+    store.put(huge("huge", "text ")).unwrap();
+    // Too short by a few bytes.
+    assert_eq!(runs(&store), []);
+    store.commit(CommitOptions::default()).unwrap();
+    assert_eq!(runs(&store), [(0, 3, false, 0)]);
+
+    store.put(huge("huge", "a text. ")).unwrap();
+    // The payload is that of the frame before.
+    store.put(huge("again", "a text. ")).unwrap();
+    puts(&mut store, 5..6);
+    let expected = [
+        (0, 3, false, 0),
+        (0, 3, true, 2),
+        (3, 4, false, len),
+        (4, 5, false, len),
+        (5, 6, false, 5),
+    ];
+    store.optimize().unwrap();
+    assert_eq!(runs(&store), expected);
+    drop(store);
+
+    // What comes later is joined behind it, what lies before it stays one.
+    let mut store = open(&volume, options.clone());
+    puts(&mut store, 6..60);
+    while store.maintain(&never).unwrap() {}
+    let found = runs(&store);
+    assert_eq!(found[..4], expected[..4]);
+    assert!(found.len() < 9, "{found:?}");
+    store.optimize().unwrap();
+    assert_eq!(
+        runs(&store)[..5],
+        [&expected[..4], &[(5, 60, false, 5)]].concat()
+    );
+
+    // Dead, it is history, alone as well.
+    store.delete(FrameId(3)).unwrap();
+    store.commit(CommitOptions::default()).unwrap();
+    store.optimize().unwrap();
+    assert_eq!(runs(&store)[2], (3, 4, true, len));
+    store.vacuum().unwrap();
+    assert_eq!(runs(&store)[2..4], [(3, 4, true, len), (4, 5, false, len)]);
+    assert_eq!(
+        store.snapshot().unwrap().payload(FrameId(4)).unwrap().len() as u64,
+        len
+    );
 }

@@ -14,8 +14,9 @@ use std::time::Instant;
 
 #[cfg(feature = "vec")]
 use mv2_embed::Embedder;
+use mv2_format::payload::LARGE_PAYLOAD_BYTES;
 use mv2_format::{BoxError, Frame, FrameId, FrameSet, Timestamp};
-use mv2_lex::{DocText, Query, Reader, Results, SearchOptions, TextSource, UriFilter};
+use mv2_lex::{DocText, Document, Query, Reader, Results, SearchOptions, TextSource, UriFilter};
 use mv2_store::Snapshot;
 use mv2_time::When;
 
@@ -171,8 +172,9 @@ impl Asker<'_> {
     }
 
     fn hit(&self, rank: usize, ranked: &Ranked) -> Result<SearchHit> {
-        let frame = read(self.snapshot, ranked.frame)?;
-        let doc = doc_text(&frame);
+        let range_end = ranked.range.as_ref().map_or(0, |range| range.end);
+        let mut frame = read_head(self.snapshot, ranked.frame, range_end.max(SNIPPET_BYTES))?;
+        let doc = take_doc(&mut frame);
         let chars = self.request.snippet_chars;
         let mut snippet = mv2_lex::snippet(self.query, &doc, chars);
         if snippet.matches.is_empty()
@@ -386,7 +388,8 @@ impl Asker<'_> {
         };
         let mut likeness = Vec::with_capacity(fusion::SECOND_LOOK);
         for (candidate, _) in fused.iter().take(fusion::SECOND_LOOK) {
-            let doc = doc_text(&read(self.snapshot, candidate.frame)?);
+            let bytes = crate::embedding::MAX_TEXT_BYTES as u64;
+            let doc = take_doc(&mut read_head(self.snapshot, candidate.frame, bytes)?);
             let text = match &doc.title {
                 Some(title) => format!("{title}\n{}", doc.text),
                 None => doc.text,
@@ -614,19 +617,37 @@ struct SnapshotText<'a>(&'a Snapshot);
 
 impl TextSource for SnapshotText<'_> {
     fn text(&self, frame: FrameId) -> Result<DocText, BoxError> {
-        Ok(doc_text(&self.0.frame(frame)?))
+        Ok(take_doc(&mut self.0.frame(frame)?))
+    }
+
+    fn document(&self, frame: FrameId) -> Result<Document, BoxError> {
+        let mut head = self.0.frame_head(frame, LARGE_PAYLOAD_BYTES)?;
+        if head.meta.payload_is_text() && head.meta.payload_len > LARGE_PAYLOAD_BYTES {
+            return Ok(Document::Large {
+                title: head.meta.title,
+                payload: self.0.payload_reader(frame)?,
+            });
+        }
+        Ok(Document::Whole(take_doc(&mut head)))
     }
 }
 
-fn doc_text(frame: &Frame) -> DocText {
+fn take_doc(frame: &mut Frame) -> DocText {
     DocText {
         title: frame.meta.title.clone(),
-        text: text::without_bom(frame.text()).to_owned(),
+        text: text::take_text(frame),
     }
 }
 
-fn read(snapshot: &Snapshot, id: FrameId) -> Result<Frame> {
-    snapshot.frame(id).map_err(|error| Error::Unreadable {
+/// How much of a text a snippet is cut from.
+const SNIPPET_BYTES: u64 = mv2_lex::MAX_SNIPPET_SCAN_BYTES as u64;
+
+/// A frame with a little more than the first `bytes` of its text: large ones are not read as a whole to show a part.
+fn read_head(snapshot: &Snapshot, id: FrameId, bytes: u64) -> Result<Frame> {
+    // A byte order mark, and a character that is cut.
+    let bytes = bytes.saturating_add(16);
+    let frame = snapshot.frame_head(id, bytes);
+    frame.map_err(|error| Error::Unreadable {
         frame: id,
         source: error.into(),
     })

@@ -244,6 +244,8 @@ mod pack {
     use crate::search::{SearchHit, SearchRequest};
     use crate::snapshot::Snapshot;
 
+    /// Passages are sought in so much of a document, a search looks at half of it for a snippet.
+    const MAX_TEXT_BYTES: u64 = 2 * mv2_lex::MAX_SNIPPET_SCAN_BYTES as u64;
     /// Most tokens of one passage: several short ones tell more than one long one.
     const MAX_PASSAGE: usize = 256;
     /// A passage may take so many tokens also where the budget is small.
@@ -287,7 +289,7 @@ mod pack {
             let Some(room) = left.checked_sub(estimate_tokens(&head) + 1) else {
                 continue;
             };
-            let whole = snapshot.frame_text_by_id(hit.frame_id)?;
+            let whole = snapshot.text_head(hit.frame_id, MAX_TEXT_BYTES)?;
             let Some(range) = passage(&query, &hit, &whole, cap, room) else {
                 continue;
             };

@@ -19,7 +19,7 @@ use crate::text;
 use crate::vectors::{PROPERTY, Space};
 
 /// Bytes of a document that are embedded. What lies behind them is found by its words.
-const MAX_TEXT_BYTES: usize = 4 << 20;
+pub(crate) const MAX_TEXT_BYTES: usize = 4 << 20;
 
 /// Bytes of text that wait until they are embedded together, on all cores.
 const WAITING_BYTES: usize = 1 << 20;
@@ -254,8 +254,10 @@ impl Embedding {
             if known.binary_search(&id).is_ok() {
                 continue;
             }
-            let frame = snapshot.frame(id)?;
-            let text = EmbeddedText::new(frame.meta.title.as_deref(), frame.text());
+            // A byte order mark is not embedded, and no character is cut.
+            let mut frame = snapshot.frame_head(id, MAX_TEXT_BYTES as u64 + 16)?;
+            let text = text::take_text(&mut frame);
+            let text = EmbeddedText::new(frame.meta.title.as_deref(), &text);
             count += self.wait(store, id, text)?;
         }
         count += self.embed_waiting(store)?;

@@ -166,7 +166,13 @@ impl Snapshot {
     /// # Errors
     /// As for [`frame_by_id`](Self::frame_by_id).
     pub fn frame_text_by_id(&self, id: impl Into<FrameId>) -> Result<String> {
-        Ok(text::without_bom(self.frame(id)?.text()).to_owned())
+        Ok(text::take_text(&mut self.frame(id)?))
+    }
+
+    /// The first bytes of a visible frame's text, about so many of them.
+    #[cfg(feature = "lex")]
+    pub(crate) fn text_head(&self, id: FrameId, max_bytes: u64) -> Result<String> {
+        Ok(text::take_text(&mut self.inner.frame_head(id, max_bytes)?))
     }
 
     /// What is known of the visible frames, in the order in which they were put.

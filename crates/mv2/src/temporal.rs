@@ -236,6 +236,9 @@ impl fmt::Debug for Temporal {
     }
 }
 
+/// A preview passes over so much white space. Documents can be large: their beginning is read.
+const MAX_PREVIEW_SPACE_BYTES: u64 = 64 << 10;
+
 fn entry(snapshot: &Snapshot, row: Row, preview_chars: usize) -> Result<TimelineEntry> {
     let unreadable = |error: mv2_store::Error| Error::Unreadable {
         frame: row.frame,
@@ -245,8 +248,10 @@ fn entry(snapshot: &Snapshot, row: Row, preview_chars: usize) -> Result<Timeline
         // Documents can be large: whoever wants no preview does not pay for reading them.
         0 => (snapshot.meta(row.frame).map_err(unreadable)?, String::new()),
         _ => {
-            let frame = snapshot.frame(row.frame).map_err(unreadable)?;
-            let preview = preview(text::without_bom(frame.text()), preview_chars);
+            let bytes = MAX_PREVIEW_SPACE_BYTES.saturating_add(preview_chars as u64 * 4);
+            let frame = snapshot.frame_head(row.frame, bytes);
+            let mut frame = frame.map_err(unreadable)?;
+            let preview = preview(&text::take_text(&mut frame), preview_chars);
             (frame.meta, preview)
         }
     };

@@ -2,6 +2,7 @@
 
 mod html;
 
+use mv2_format::Frame;
 use serde_json::Value;
 
 pub use html::{HtmlText, html};
@@ -21,6 +22,27 @@ pub fn is_text(payload: &[u8]) -> bool {
 /// The text without a byte order mark at its start. The payload in the file keeps it.
 pub fn without_bom(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// Takes the text out of a frame, as searches see it, without a byte order mark. Of a payload that was cut the character at its end
+/// goes, if that is not whole.
+pub(crate) fn take_text(frame: &mut Frame) -> String {
+    let mut payload = std::mem::take(&mut frame.payload);
+    let mut text = match frame.meta.search_text.take() {
+        Some(text) => text,
+        None if frame.meta.is_text => {
+            if let Err(error) = std::str::from_utf8(&payload)
+                && error.error_len().is_none()
+            {
+                payload.truncate(error.valid_up_to());
+            }
+            String::from_utf8(payload).unwrap_or_default()
+        }
+        None => String::new(),
+    };
+    let bom = text.len() - without_bom(&text).len();
+    text.drain(..bom);
+    text
 }
 
 /// The first heading (`# ...` to `###### ...`) of a Markdown text, outside of code fences and front

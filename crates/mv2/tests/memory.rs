@@ -656,3 +656,69 @@ mod search {
         assert_eq!(mem.search(later).unwrap_err().kind(), "invalid_cursor");
     }
 }
+
+/// A text larger than what is read as a whole to search it, with words at both ends.
+fn large_text() -> String {
+    let room = " \n".repeat(700_000);
+    format!("\u{feff}The first lighthouse.{room}At last the deep blue sea. 東京湾の海。")
+}
+
+#[cfg(feature = "lex")]
+#[test]
+fn a_large_text_is_found_by_its_words_phrases_and_beginning() {
+    let dir = Dir::new();
+    let mut mem = Memvid::create(dir.path()).unwrap();
+    put(&mut mem, "large", &large_text());
+    put(&mut mem, "same", &large_text());
+    put(&mut mem, "small", "A sea that is blue and deep.");
+    mem.commit().unwrap();
+    mem.checkpoint().unwrap();
+    let found = |query: &str| -> Vec<String> {
+        let request = SearchRequest {
+            query: query.to_owned(),
+            ..SearchRequest::default()
+        };
+        let hits = mem.search(request).unwrap().hits;
+        let mut uris: Vec<_> = hits.into_iter().filter_map(|hit| hit.uri).collect();
+        uris.sort_unstable();
+        uris
+    };
+    assert_eq!(found("lighthouse"), ["large", "same"]);
+    assert_eq!(found("\"deep blue sea\""), ["large", "same"]);
+    assert_eq!(
+        found("+\"東京湾の海\" -\"the lighthouse\""),
+        ["large", "same"]
+    );
+    assert_eq!(found("\"blue deep sea\""), [""; 0]);
+    let hits = mem.search("sea lighthouse").unwrap().hits;
+    let hit = hits.iter().find(|hit| hit.uri.as_deref() == Some("same"));
+    let hit = hit.unwrap();
+    assert!(
+        hit.text.starts_with("The first lighthouse."),
+        "{}",
+        hit.text
+    );
+    assert_eq!(hit.matches.first(), Some(&(10..20)));
+}
+
+#[test]
+fn a_large_text_is_shown_by_its_beginning_and_given_back_whole() {
+    let dir = Dir::new();
+    let mut mem = Memvid::create(dir.path()).unwrap();
+    let text = large_text();
+    put(&mut mem, "large", &text);
+    mem.commit().unwrap();
+    let again = put(&mut mem, "same", &text);
+    mem.commit().unwrap();
+    let snapshot = mem.snapshot().unwrap();
+    assert!(snapshot.frame(again).unwrap().payload == text.as_bytes());
+    assert!(snapshot.frame_text_by_id(again).unwrap() == text[3..]);
+    let page = mem.timeline(mv2::TimelineQuery::default()).unwrap();
+    for entry in page.frames {
+        assert!(
+            entry.preview.starts_with("The first lighthouse."),
+            "{}",
+            entry.preview
+        );
+    }
+}

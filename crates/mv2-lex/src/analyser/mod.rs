@@ -11,12 +11,13 @@
 
 mod fold;
 mod function_words;
+pub(crate) mod pieces;
 mod scan;
 mod stem;
 pub(crate) mod stream;
 
 pub(crate) use function_words::is_function_word;
-pub(crate) use scan::{Kind, Scanner, char_is_cjk};
+pub(crate) use scan::{Kind, Runs, Scanner, Unit, char_is_cjk};
 pub(crate) use stem::StemCache;
 
 /// The version of the analyser, held in each segment. Segments of another version are not opened,

@@ -55,6 +55,25 @@ const MAX_PARTS: usize = 8;
 /// Goes through a text unit by unit. Holds one run at a time.
 pub(crate) struct Scanner<'t> {
     text: &'t str,
+    runs: Runs,
+}
+
+impl<'t> Scanner<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            runs: Runs::new(false),
+        }
+    }
+
+    /// The next unit. A whole comes before its parts.
+    pub(crate) fn next_unit(&mut self) -> Option<Unit<'_>> {
+        self.runs.next_unit(self.text)
+    }
+}
+
+/// Where a scan is in a text, which comes with each call: a long one may come in pieces, see [`is_border`].
+pub(crate) struct Runs {
     at: usize,
     position: u32,
     arena: String,
@@ -65,55 +84,66 @@ pub(crate) struct Scanner<'t> {
     chars_only: bool,
 }
 
-impl<'t> Scanner<'t> {
-    pub(crate) fn new(text: &'t str) -> Self {
+impl Runs {
+    /// At the beginning of a text; passes over words if only characters are asked for.
+    pub(crate) fn new(chars_only: bool) -> Self {
         Self {
-            text,
             at: 0,
             position: 0,
             arena: String::new(),
             items: Vec::new(),
             next: 0,
             last_char_end: usize::MAX,
-            chars_only: false,
+            chars_only,
         }
     }
 
-    /// A scanner that passes over words.
-    pub(crate) fn chars_only(text: &'t str) -> Self {
-        let mut scanner = Self::new(text);
-        scanner.chars_only = true;
-        if text.is_ascii() {
-            scanner.at = text.len();
-        }
-        scanner
+    /// Goes on with the next piece of a text, when the one before is done. Ranges refer to the piece.
+    pub(crate) fn next_piece(&mut self) {
+        self.at = 0;
+        self.last_char_end = usize::MAX;
     }
 
-    /// The next unit. A whole comes before its parts.
-    pub(crate) fn next_unit(&mut self) -> Option<Unit<'_>> {
+    /// The next unit in the text. A whole comes before its parts.
+    pub(crate) fn next_unit(&mut self, text: &str) -> Option<Unit<'_>> {
+        self.prepare(text).then(|| self.take())
+    }
+
+    /// Whether there is a further unit in the text, for [`take`](Self::take) to return.
+    #[inline(always)]
+    pub(crate) fn prepare(&mut self, text: &str) -> bool {
         while self.next >= self.items.len() {
             self.items.clear();
             self.arena.clear();
             self.next = 0;
-            if !self.next_run() {
-                return None;
+            if !self.next_run(text) {
+                return false;
             }
         }
+        true
+    }
+
+    /// The unit that was prepared.
+    #[inline(always)]
+    pub(crate) fn take(&mut self) -> Unit<'_> {
         let item = &self.items[self.next];
         self.next += 1;
-        Some(Unit {
+        Unit {
             kind: item.kind,
             text: &self.arena[item.text.clone()],
             range: item.range.clone(),
             position: item.position,
             span: item.span,
             glued: item.glued,
-        })
+        }
     }
 
     /// Reads one run and queues its units, perhaps none. False at the end of the text.
-    fn next_run(&mut self) -> bool {
-        let bytes = self.text.as_bytes();
+    fn next_run(&mut self, text: &str) -> bool {
+        let bytes = text.as_bytes();
+        if self.chars_only && self.at == 0 && text.is_ascii() {
+            self.at = bytes.len();
+        }
         while self.at < bytes.len() && bytes[self.at].is_ascii() && !is_ascii_word(bytes[self.at]) {
             self.at += 1;
         }
@@ -128,24 +158,24 @@ impl<'t> Scanner<'t> {
         if end > start && (end == bytes.len() || bytes[end].is_ascii()) {
             self.at = end;
             if !self.chars_only {
-                self.push_identifier(&self.text[start..end], start..end, true);
+                self.push_identifier(&text[start..end], start..end, true);
             }
             return true;
         }
-        self.next_unicode_run(start);
+        self.next_unicode_run(text, start);
         true
     }
 
     /// A run that holds something else than ASCII, or a single character that is none of ours.
-    fn next_unicode_run(&mut self, start: usize) {
-        let rest = &self.text[start..];
+    fn next_unicode_run(&mut self, text: &str, start: usize) {
+        let rest = &text[start..];
         let Some(first) = rest.chars().next() else {
             return;
         };
         if char_is_cjk(first) {
             let end = start + cluster_len(rest);
             self.at = end;
-            self.push_cluster(start..end);
+            self.push_cluster(&text[start..end], start..end);
             return;
         }
         if !first.is_alphanumeric() {
@@ -266,8 +296,7 @@ impl<'t> Scanner<'t> {
     }
 
     /// A character with the marks that belong to it.
-    fn push_cluster(&mut self, range: Range<usize>) {
-        let cluster = &self.text[range.clone()];
+    fn push_cluster(&mut self, cluster: &str, range: Range<usize>) {
         if cluster.len() == 3 && is_normal(cluster) {
             self.push_char(cluster, range);
             return;
@@ -298,6 +327,12 @@ impl<'t> Scanner<'t> {
             glued: follows_in_run || follows_in_cluster,
         });
     }
+}
+
+/// Whether a text may be cut behind this character without a change to any of its units: it is in none, and no run goes on
+/// over it.
+pub(crate) fn is_border(c: char) -> bool {
+    !(continues_word(c) || char_is_cjk(c) || matches!(c, '\u{FF9E}' | '\u{FF9F}'))
 }
 
 fn is_ascii_word(byte: u8) -> bool {

@@ -1,4 +1,6 @@
 //! The scanner as tantivy wants it: token streams for the text fields, which count what they emit.
+//!
+//! Both tokenizers read the text that is in their [`Slot`] in the place of an empty one.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,8 +8,43 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 
-use super::scan::{Kind, Scanner, Unit};
+use super::pieces::{Slot, SlotPieces};
+use super::scan::{Kind, Runs, Unit};
 use super::stem::StemCache;
+
+/// The units of a text that is in memory, or of one that is read piece by piece.
+struct Units<'a> {
+    runs: Runs,
+    text: &'a str,
+    large: Option<(SlotPieces, String)>,
+}
+
+impl<'a> Units<'a> {
+    fn new(text: &'a str, slot: &Slot, chars_only: bool) -> Self {
+        let large = match text.is_empty() {
+            true => slot.pieces(),
+            false => None,
+        };
+        Self {
+            runs: Runs::new(chars_only),
+            text,
+            large: large.map(|pieces| (pieces, String::new())),
+        }
+    }
+
+    fn next_unit(&mut self) -> Option<Unit<'_>> {
+        let Some((pieces, piece)) = &mut self.large else {
+            return self.runs.next_unit(self.text);
+        };
+        while !self.runs.prepare(piece) {
+            if !pieces.read(piece) {
+                return None;
+            }
+            self.runs.next_piece();
+        }
+        Some(self.runs.take())
+    }
+}
 
 /// Makes bigrams of characters that are pushed one by one.
 pub(crate) struct Bigrams {
@@ -60,14 +97,16 @@ impl Bigrams {
 #[derive(Clone)]
 pub(crate) struct WordTokenizer {
     count: Arc<AtomicU64>,
+    slot: Slot,
     stems: StemCache,
 }
 
 impl WordTokenizer {
     /// `count` is raised by one for each token.
-    pub(crate) fn new(count: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(count: Arc<AtomicU64>, slot: Slot) -> Self {
         Self {
             count,
+            slot,
             stems: StemCache::default(),
         }
     }
@@ -78,7 +117,7 @@ impl Tokenizer for WordTokenizer {
 
     fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
         WordStream {
-            scanner: Scanner::new(text),
+            units: Units::new(text, &self.slot, false),
             stems: &mut self.stems,
             count: &self.count,
             token: Token::default(),
@@ -88,7 +127,7 @@ impl Tokenizer for WordTokenizer {
 
 /// Stream of a [`WordTokenizer`].
 pub(crate) struct WordStream<'a> {
-    scanner: Scanner<'a>,
+    units: Units<'a>,
     stems: &'a mut StemCache,
     count: &'a AtomicU64,
     token: Token,
@@ -96,7 +135,7 @@ pub(crate) struct WordStream<'a> {
 
 impl TokenStream for WordStream<'_> {
     fn advance(&mut self) -> bool {
-        while let Some(unit) = self.scanner.next_unit() {
+        while let Some(unit) = self.units.next_unit() {
             if unit.kind == Kind::Char {
                 continue;
             }
@@ -125,12 +164,13 @@ impl TokenStream for WordStream<'_> {
 #[derive(Clone)]
 pub(crate) struct CjkTokenizer {
     count: Arc<AtomicU64>,
+    slot: Slot,
 }
 
 impl CjkTokenizer {
     /// `count` is raised by one for each token.
-    pub(crate) fn new(count: Arc<AtomicU64>) -> Self {
-        Self { count }
+    pub(crate) fn new(count: Arc<AtomicU64>, slot: Slot) -> Self {
+        Self { count, slot }
     }
 }
 
@@ -139,11 +179,12 @@ impl Tokenizer for CjkTokenizer {
 
     fn token_stream<'a>(&'a mut self, text: &'a str) -> CjkStream<'a> {
         CjkStream {
-            scanner: Scanner::chars_only(text),
+            units: Units::new(text, &self.slot, true),
             bigrams: Bigrams::new(true),
             queue: Vec::new(),
             next: 0,
-            done: false,
+            // The words of a large text were read before.
+            done: text.is_empty() && self.slot.is_ascii(),
             position: 0,
             count: &self.count,
             token: Token::default(),
@@ -153,7 +194,7 @@ impl Tokenizer for CjkTokenizer {
 
 /// Stream of a [`CjkTokenizer`].
 pub(crate) struct CjkStream<'a> {
-    scanner: Scanner<'a>,
+    units: Units<'a>,
     bigrams: Bigrams,
     /// At most two terms: a tail and what follows it.
     queue: Vec<(String, Range<usize>)>,
@@ -174,7 +215,7 @@ impl TokenStream for CjkStream<'_> {
             self.next = 0;
             let queue = &mut self.queue;
             let mut emit = |term: &str, range| queue.push((term.to_owned(), range));
-            match self.scanner.next_unit() {
+            match self.units.next_unit() {
                 Some(unit) if unit.kind == Kind::Char => self.bigrams.push(&unit, &mut emit),
                 Some(_) => {}
                 None => {

@@ -4,8 +4,8 @@ use mv2_format::{FrameId, FrameSet};
 
 use super::score::{Scorer, prefix_bits};
 use super::{
-    Candidate, Reader, Results, SearchOptions, TextSource, is_negative, phrase, ranked, sort,
-    text_of, wanted,
+    Candidate, Reader, Results, SearchOptions, TextSource, document_of, is_negative, phrase,
+    ranked, sort, wanted,
 };
 use crate::bits::DocBits;
 use crate::error::Result;
@@ -115,11 +115,13 @@ impl<'a> Evaluation<'a> {
     }
 
     fn has_deferred(&self, frame: FrameId) -> Result<bool> {
-        let text = text_of(self.source, frame)?;
-        Ok(self
-            .deferred
-            .iter()
-            .all(|&index| phrase::occurs(&self.query.phrases[index], &text)))
+        let document = document_of(self.source, frame)?;
+        for &index in &self.deferred {
+            if !phrase::occurs(&self.query.phrases[index], &document)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Visible documents that meet the conditions, deferred phrases aside.
@@ -208,8 +210,8 @@ impl<'a> Evaluation<'a> {
         }
         let mut verified = DocBits::new(view.segment().docs());
         for doc in bits.iter() {
-            let text = text_of(self.source, view.segment().frame(doc)?)?;
-            if phrase::occurs(phrase, &text) {
+            let document = document_of(self.source, view.segment().frame(doc)?)?;
+            if phrase::occurs(phrase, &document)? {
                 verified.insert(doc);
             }
         }

@@ -12,7 +12,7 @@ mod score;
 mod tests;
 mod walk;
 
-use mv2_format::{BoxError, FrameId, FrameSet};
+use mv2_format::{BoxError, FrameId, FrameSet, PayloadReader};
 use tantivy::{DocId, Term};
 
 use crate::bits::DocBits;
@@ -37,6 +37,20 @@ pub struct DocText {
     pub text: String,
 }
 
+/// A frame's text: as a whole, or piece by piece.
+#[derive(Clone, Debug)]
+pub enum Document {
+    /// As a whole.
+    Whole(DocText),
+    /// A payload that is large.
+    Large {
+        /// The frame's title.
+        title: Option<String>,
+        /// The payload, which is the text.
+        payload: PayloadReader,
+    },
+}
+
 /// Where the texts of frames come from, to verify quoted phrases: the index does not hold them.
 pub trait TextSource {
     /// The text of a frame.
@@ -44,6 +58,14 @@ pub trait TextSource {
     /// # Errors
     /// Whatever keeps the text from being read; the search fails with [`Error::Text`].
     fn text(&self, frame: FrameId) -> Result<DocText, BoxError>;
+
+    /// The same, where a large text need not be in memory as a whole.
+    ///
+    /// # Errors
+    /// As for [`text`](Self::text).
+    fn document(&self, frame: FrameId) -> Result<Document, BoxError> {
+        self.text(frame).map(Document::Whole)
+    }
 }
 
 /// Which uris a hit may have.
@@ -397,9 +419,9 @@ fn sort(candidates: &mut [Candidate], score: impl Fn(&Candidate) -> f32) {
     candidates.sort_unstable_by(|a, b| score(b).total_cmp(&score(a)).then(a.frame.cmp(&b.frame)));
 }
 
-fn text_of(source: &dyn TextSource, frame: FrameId) -> Result<DocText> {
+fn document_of(source: &dyn TextSource, frame: FrameId) -> Result<Document> {
     source
-        .text(frame)
+        .document(frame)
         .map_err(|source| Error::Text { frame, source })
 }
 

@@ -396,7 +396,7 @@ impl<'a> Oracle<'a> {
                     title: doc.frame.meta.title.clone(),
                     text: doc.frame.text().to_owned(),
                 };
-                phrase::occurs(&query.phrases[*index], &text)
+                phrase::occurs(&query.phrases[*index], &Document::Whole(text)).unwrap()
             }
             Node::Raw(RawFilter::Date(index)) => dates
                 .get(*index)
