@@ -12,10 +12,11 @@
 
 pub(crate) mod dataset;
 mod metrics;
+mod page;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,8 @@ pub(crate) struct Options {
     /// Whether queries are read with operators, as a search does by default.
     parsed: bool,
     runs: Option<PathBuf>,
+    /// The page to write the tables into.
+    page: Option<PathBuf>,
 }
 
 impl Options {
@@ -59,6 +62,7 @@ impl Options {
                 "--json" => options.json = true,
                 "--parsed" => options.parsed = true,
                 "--runs" => options.runs = Some(PathBuf::from(args.next()?)),
+                "--page" => options.page = Some(PathBuf::from(args.next()?)),
                 flag if flag.starts_with('-') => return None,
                 folder => options.folders.push(PathBuf::from(folder)),
             }
@@ -82,6 +86,10 @@ struct Row {
     mode: Mode,
     scope: &'static str,
     figures: Figures,
+    /// nDCG@10 of each judged query.
+    gains: BTreeMap<String, f64>,
+    /// The type of each query that has one.
+    types: BTreeMap<String, String>,
 }
 
 /// Measures the sets and prints a table, or JSON.
@@ -92,6 +100,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut rows = Vec::new();
     for folder in &options.folders {
         rows.extend(measure(folder, options)?);
+    }
+    if let Some(path) = &options.page {
+        page::write(path, &rows)?;
     }
     if options.json {
         println!("{}", to_json(&rows));
@@ -129,6 +140,8 @@ fn measure(folder: &Path, options: &Options) -> Result<Vec<Row>> {
                     (false, _) => "-",
                 },
                 figures: Figures::of(&set.judgements, &answers),
+                gains: metrics::gains(&set.judgements, &answers),
+                types: set.types(),
             });
         }
     }

@@ -66,7 +66,7 @@ Usage: cargo xtask COMMAND
 
 Commands:
   demo                   Make a memory of this repository's docs, search it, show what happens
-  eval [--json] [--pooled] [--parsed] [--runs DIR] FOLDER...
+  eval [--json] [--pooled] [--parsed] [--runs DIR] [--page FILE] FOLDER...
                          Measure the ranking on retrieval sets (docs.jsonl, queries.jsonl, qrels.tsv,
                          each also as .gz); --pooled adds conversations all in one memory, --parsed
                          reads queries with operators and not as words, --runs writes NAME.MODE.run

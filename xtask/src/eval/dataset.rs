@@ -48,6 +48,8 @@ pub(super) struct Query {
     pub(super) id: String,
     pub(super) text: String,
     pub(super) group: String,
+    /// What sort of question it is; empty if the set has no sorts.
+    kind: String,
 }
 
 /// A line of either file. What it does not name is empty.
@@ -64,6 +66,8 @@ struct Line {
     group: Option<String>,
     #[serde(default)]
     timestamp: Option<String>,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
 }
 
 impl Doc {
@@ -91,6 +95,7 @@ impl Dataset {
                     id: line.id,
                     text: line.text,
                     group: line.group.unwrap_or_default(),
+                    kind: line.kind.unwrap_or_default(),
                 });
             }
         }
@@ -106,6 +111,14 @@ impl Dataset {
             queries,
             judgements,
         })
+    }
+
+    /// The type of each query that has one.
+    pub(super) fn types(&self) -> BTreeMap<String, String> {
+        let typed = self.queries.iter().filter(|query| !query.kind.is_empty());
+        typed
+            .map(|query| (query.id.clone(), query.kind.clone()))
+            .collect()
     }
 
     /// Whether its documents belong to conversations.

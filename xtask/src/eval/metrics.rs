@@ -3,7 +3,7 @@
 //! They are trec_eval's: the order within an answer is by score, then by document id, both
 //! descending, whatever order the answer had; a judged query without an answer counts 0.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -82,6 +82,23 @@ impl Figures {
             self.mrr10 += 1.0 / (at + 1) as f64;
         }
     }
+}
+
+/// nDCG@10 of each judged query.
+pub(super) fn gains(judgements: &Judgements, answers: &[Answer]) -> BTreeMap<String, f64> {
+    let mut gains: BTreeMap<String, f64> = judgements
+        .keys()
+        .map(|query| (query.clone(), 0.0))
+        .collect();
+    for answer in answers {
+        let Some(relevant) = judgements.get(&answer.query) else {
+            continue;
+        };
+        let mut figures = Figures::default();
+        figures.add(relevant, &ranked(&answer.hits));
+        gains.insert(answer.query.clone(), figures.ndcg10);
+    }
+    gains
 }
 
 /// The documents of an answer in the order that a run file says.
