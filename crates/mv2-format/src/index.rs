@@ -77,7 +77,9 @@ pub trait IndexBuilder: Send {
 pub enum Effort {
     /// A writer waits: what is new is put in order, no more.
     Quick,
-    /// Nobody waits: what makes searches fast may be built.
+    /// A process would like to end: what takes as long as reading and writing it.
+    Moderate,
+    /// Nobody waits: what makes searches fast may be built, if it takes minutes.
     Thorough,
 }
 
@@ -90,7 +92,7 @@ pub struct SegmentSize {
     pub bytes: u64,
     /// How many of its frames have died since the dead ones were set apart.
     pub dead: u64,
-    /// Whether it was built with [`Effort::Thorough`].
+    /// What [`AttachmentIndex::is_thorough`] says of it.
     pub thorough: bool,
 }
 
@@ -120,7 +122,10 @@ pub trait AttachmentIndex: Send + Sync {
     /// Whatever the index cannot take. The store then keeps segments and attachments as they are.
     fn build(&self, source: &AttachmentSource<'_>) -> Result<Option<(Vec<u8>, u64)>, BoxError>;
 
-    /// Which neighbouring segments of one part are due to become one, with all the work that it takes; of a single one
-    /// that is due to be built anew, a range of one.
-    fn due(&self, segments: &[SegmentSize]) -> Option<std::ops::Range<usize>>;
+    /// Whether building a segment anew with [`Effort::Thorough`] would add nothing.
+    fn is_thorough(&self, segment: &SegmentBytes) -> bool;
+
+    /// Which neighbouring segments of one part are due to become one with so much effort, which is not [`Effort::Quick`]; of
+    /// a single one that is due to be built anew, a range of one.
+    fn due(&self, segments: &[SegmentSize], effort: Effort) -> Option<std::ops::Range<usize>>;
 }

@@ -120,7 +120,7 @@ fn build_part(
     Ok(refused)
 }
 
-/// The bodies of what some segments and rows become: what is alive, and with all effort apart from it what is dead.
+/// The bodies of what some segments and rows become: what is alive, and unless a writer waits apart from it what is dead.
 /// `None` if the index refuses.
 fn build_bodies(
     state: &State,
@@ -131,7 +131,7 @@ fn build_bodies(
     effort: Effort,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<Body>>> {
-    let apart = effort == Effort::Thorough;
+    let apart = effort != Effort::Quick;
     let mut segments = Vec::with_capacity(slots.len());
     for slot in slots {
         segments.push(state.index_bytes(slot)?.clone());
@@ -193,6 +193,7 @@ fn build_bodies(
 pub(crate) fn due(
     state: &State,
     index: &dyn AttachmentIndex,
+    effort: Effort,
 ) -> Result<Option<(u32, Vec<SegmentId>)>> {
     let slots = state.attached_slots(index.kind());
     let parts: BTreeSet<u32> = slots.iter().map(|slot| slot.entry.part).collect();
@@ -209,11 +210,10 @@ pub(crate) fn due(
                 rows: entry.rows,
                 bytes: entry.body_len,
                 dead: state.tombstones(frames, entry.last_commit)?.len() as u64,
-                // Only then were the dead ones set apart.
-                thorough: entry.last_commit != CommitId(0),
+                thorough: index.is_thorough(state.index_bytes(slot)?),
             });
         }
-        if let Some(group) = index.due(&sizes) {
+        if let Some(group) = index.due(&sizes, effort) {
             let ids = mine[group].iter().map(|slot| slot.entry.id);
             return Ok(Some((part, ids.collect())));
         }
@@ -227,11 +227,11 @@ pub(crate) fn build_due(
     index: &dyn AttachmentIndex,
     part: u32,
     inputs: &[SegmentId],
+    effort: Effort,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Option<Built>> {
     let mut slots = state.attached_slots(index.kind());
     slots.retain(|slot| inputs.contains(&slot.entry.id));
-    let effort = Effort::Thorough;
     let bodies = build_bodies(state, index, part, &slots, &[], effort, cancelled)?;
     if cancelled() {
         return Err(Error::Cancelled {

@@ -12,6 +12,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use mv2_format::index::Effort;
 use mv2_format::{AttachmentIndex, FrameId, IndexFactory, SegmentId, SegmentKind};
 
 use crate::attached;
@@ -36,8 +37,8 @@ struct Job {
 enum JobBuilder {
     Data,
     Index(Arc<dyn IndexFactory>),
-    /// An index over attachments, and which part of it.
-    Attached(Arc<dyn AttachmentIndex>, u32),
+    /// An index over attachments, which part of it, and how well.
+    Attached(Arc<dyn AttachmentIndex>, u32, Effort),
 }
 
 /// Which jobs are looked for.
@@ -46,7 +47,7 @@ enum Scope {
     /// Frames that an index should cover.
     Lagging { bulk: bool },
     /// Whatever is due.
-    Due,
+    Due(Effort),
     /// Joins of an index that has twice as many segments as it should.
     Overdue,
 }
@@ -57,19 +58,20 @@ impl Store {
     /// only to write what was built; nothing is done inside a transaction, on a sealed file, or when another writer was
     /// faster.
     ///
-    /// `cancelled` is asked every few frames while it builds.
+    /// With [`Effort::Moderate`] nothing takes longer than reading and writing it; what takes minutes, as a graph of many
+    /// vectors, is left to [`Effort::Thorough`]. `cancelled` is asked every few frames while it builds.
     ///
     /// # Errors
     /// [`Error::Cancelled`], or what [`begin`](Self::begin) and [`commit`](Self::commit) can meet. The file is sound
     /// and holds every commit whatever happens.
-    pub fn maintain(&mut self, cancelled: &dyn Fn() -> bool) -> Result<bool> {
+    pub fn maintain(&mut self, effort: Effort, cancelled: &dyn Fn() -> bool) -> Result<bool> {
         if self.in_transaction() || self.is_sealed() {
             return Ok(false);
         }
-        self.run_next(Scope::Due, cancelled)
+        self.run_next(Scope::Due(effort), cancelled)
     }
 
-    /// Whether [`maintain`](Self::maintain) would find something to do. Costs nothing until the next checkpoint if not.
+    /// Whether [`maintain`](Self::maintain) with [`Effort::Thorough`] would find something to do. Costs nothing until the next checkpoint if not.
     ///
     /// # Errors
     /// What reading can meet.
@@ -78,7 +80,7 @@ impl Store {
         if !self.writable || self.is_sealed() || self.nothing_due == generation {
             return Ok(false);
         }
-        let due = self.next_job(Scope::Due)?.is_some();
+        let due = self.next_job(Scope::Due(Effort::Thorough))?.is_some();
         if !due {
             self.nothing_due = generation;
         }
@@ -123,9 +125,10 @@ impl Store {
             }
         }
         for index in self.options.attached.clone() {
-            while let Some((part, inputs)) = attached::due(&self.current(), &*index)? {
+            let effort = Effort::Thorough;
+            while let Some((part, inputs)) = attached::due(&self.current(), &*index, effort)? {
                 let job = Job {
-                    builder: JobBuilder::Attached(Arc::clone(&index), part),
+                    builder: JobBuilder::Attached(Arc::clone(&index), part, effort),
                     frames: FrameId(0)..FrameId(0),
                     inputs,
                 };
@@ -195,13 +198,13 @@ impl Store {
                 return Ok(Some(Job::of_runs(index, run)));
             }
         }
-        if scope == Scope::Overdue {
+        let Scope::Due(effort) = scope else {
             return Ok(None);
-        }
+        };
         for index in &self.options.attached {
-            if let Some((part, inputs)) = attached::due(&state, &**index)? {
+            if let Some((part, inputs)) = attached::due(&state, &**index, effort)? {
                 return Ok(Some(Job {
-                    builder: JobBuilder::Attached(Arc::clone(index), part),
+                    builder: JobBuilder::Attached(Arc::clone(index), part, effort),
                     frames: FrameId(0)..FrameId(0),
                     inputs,
                 }));
@@ -309,8 +312,9 @@ impl Job {
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Option<Built>> {
         let (kind, outputs) = match &self.builder {
-            JobBuilder::Attached(index, part) => {
-                return attached::build_due(state, &**index, *part, &self.inputs, cancelled);
+            JobBuilder::Attached(index, part, effort) => {
+                let inputs = &self.inputs;
+                return attached::build_due(state, &**index, *part, inputs, *effort, cancelled);
             }
             JobBuilder::Index(index) => {
                 let bodies = build_index_bodies(state, &**index, self.frames.clone(), go_on)?;

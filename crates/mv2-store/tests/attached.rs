@@ -50,7 +50,11 @@ impl AttachmentIndex for Rows {
         Ok(Some((body, rows.len() as u64)))
     }
 
-    fn due(&self, segments: &[SegmentSize]) -> Option<Range<usize>> {
+    fn is_thorough(&self, _: &SegmentBytes) -> bool {
+        true
+    }
+
+    fn due(&self, segments: &[SegmentSize], _: Effort) -> Option<Range<usize>> {
         let dead = segments.iter().position(|size| size.dead * 2 > size.rows);
         (segments.len() > 2)
             .then_some(0..segments.len())
@@ -159,7 +163,7 @@ fn rows_go_from_the_log_into_segments_part_by_part() {
     }
     store.commit(CommitOptions::default()).unwrap();
     store.checkpoint().unwrap();
-    while store.maintain(&|| false).unwrap() {}
+    while store.maintain(Effort::Thorough, &|| false).unwrap() {}
     assert_eq!(rows(&store, 0), expected(0..23, 0));
     assert_eq!(rows(&store, 1), expected(0..23, 1));
     let snapshot = store.snapshot().unwrap();

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use common::{IdIndex, indexed, note, options, puts};
 use mv2_format::frame::HUGE_TEXT_BYTES;
+use mv2_format::index::Effort;
 use mv2_format::{
     BoxError, CommitId, Frame, FrameId, FrameMeta, IndexBuilder, IndexFactory, PayloadReader,
     SegmentKind,
@@ -75,7 +76,7 @@ fn dead_frames_are_set_apart_and_history_stays_complete() {
     store.commit(CommitOptions::default()).unwrap();
     store.checkpoint().unwrap();
     assert!(store.maintenance_due().unwrap());
-    while store.maintain(&never).unwrap() {}
+    while store.maintain(Effort::Thorough, &never).unwrap() {}
     assert!(!store.maintenance_due().unwrap());
 
     let (alive, history) = indexed(&store);
@@ -127,7 +128,7 @@ fn commits_join_little_and_housekeeping_joins_the_rest() {
     let mut store = create(&volume, small());
     large_batches(&mut store, 6);
     assert_eq!(lex_segments(&store), 6);
-    while store.maintain(&never).unwrap() {}
+    while store.maintain(Effort::Thorough, &never).unwrap() {}
     assert!(lex_segments(&store) <= 3, "{}", lex_segments(&store));
     assert_eq!(indexed(&store).0, (0..5_400).collect::<Vec<_>>());
 }
@@ -183,7 +184,7 @@ fn what_others_write_meanwhile_is_kept() {
         other.put(note("new", "x")).unwrap();
         other.commit(CommitOptions::default()).unwrap();
     });
-    assert!(store.maintain(&never).unwrap());
+    assert!(store.maintain(Effort::Thorough, &never).unwrap());
     let snapshot = store.snapshot().unwrap();
     assert!(!snapshot.is_visible(deleted).unwrap());
     assert_eq!(snapshot.end_frame(), FrameId(3_601));
@@ -208,7 +209,7 @@ fn what_was_built_from_segments_that_are_gone_is_discarded() {
     large_batches(&mut store, 4);
     let writers = volume.clone();
     hooked.on_finish(move || open(&writers, options()).optimize().unwrap());
-    assert!(!store.maintain(&never).unwrap());
+    assert!(!store.maintain(Effort::Thorough, &never).unwrap());
     assert_eq!(lex_segments(&store), 1);
     assert_eq!(indexed(&store).0, (0..3_600).collect::<Vec<_>>());
 }
@@ -219,13 +220,13 @@ fn housekeeping_stops_when_it_is_told_and_leaves_a_transaction_alone() {
     let mut store = create(&volume, small());
     large_batches(&mut store, 6);
     let before = lex_segments(&store);
-    let stopped = store.maintain(&|| true);
+    let stopped = store.maintain(Effort::Thorough, &|| true);
     assert!(
         matches!(stopped, Err(Error::Cancelled { .. })),
         "{stopped:?}"
     );
     store.put(NewFrame::default()).unwrap();
-    assert!(!store.maintain(&never).unwrap());
+    assert!(!store.maintain(Effort::Thorough, &never).unwrap());
     assert!(store.in_transaction());
     store.commit(CommitOptions::default()).unwrap();
     assert_eq!(lex_segments(&store), before);
@@ -380,7 +381,7 @@ fn a_huge_text_has_an_index_segment_of_its_own_that_is_joined_with_none() {
     // What comes later is joined behind it, what lies before it stays one.
     let mut store = open(&volume, options.clone());
     puts(&mut store, 6..60);
-    while store.maintain(&never).unwrap() {}
+    while store.maintain(Effort::Thorough, &never).unwrap() {}
     let found = runs(&store);
     assert_eq!(found[..4], expected[..4]);
     assert!(found.len() < 9, "{found:?}");

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use mv2_format::index::Effort;
 use mv2_store::{OpenOptions, Store};
 
 /// Who waits for the lock for less than this could meet our own thread there and take it for another writer.
@@ -49,7 +50,7 @@ impl Housekeeper {
             };
             let stopped = || stop.load(Ordering::Relaxed);
             // The file is as sound after a failure as before it, and the next commit tries again.
-            while store.maintain(&stopped).unwrap_or(false) {}
+            while store.maintain(Effort::Thorough, &stopped).unwrap_or(false) {}
         };
         // Without a thread it is done later, by whoever has one.
         self.thread = Builder::new()

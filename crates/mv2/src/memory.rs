@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use mv2_format::index::Effort;
 use mv2_format::{Frame, FrameId, FrameMeta};
 use mv2_store::{Changes, Commit, CommitOptions, CreateOptions, PutStatus, Store, VerifyReport};
 
@@ -380,14 +381,16 @@ impl Memvid {
 
     /// Does one piece of housekeeping that is due, if there is one: joins segments, or sets apart what died, so that
     /// searches stay fast. `false` if there is nothing to do. A handle does so by itself
-    /// [in the background](OpenOptions::background); this is for processes that end soon or want no thread.
+    /// [in the background](OpenOptions::background); this is for processes that end soon or want no thread, and leaves
+    /// graphs of 20,000 vectors and more, which take a minute or longer, to the background and to
+    /// [`optimize`](Self::optimize).
     ///
     /// Others read and write meanwhile. A crash loses nothing.
     ///
     /// # Errors
     /// `locked`, `read_only`, `disk_full`, `io`, ...: the memory is as it was then.
     pub fn maintain(&mut self) -> Result<bool> {
-        Ok(self.store.maintain(&|| false)?)
+        Ok(self.store.maintain(Effort::Moderate, &|| false)?)
     }
 
     /// Rebuilds each index as one segment, which makes searches a little faster. Others read and write meanwhile.

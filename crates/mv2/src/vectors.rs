@@ -197,13 +197,35 @@ impl AttachmentIndex for VectorIndex {
         }
     }
 
-    fn due(&self, segments: &[SegmentSize]) -> Option<Range<usize>> {
+    fn is_thorough(&self, segment: &SegmentBytes) -> bool {
+        let Ok(segment) = Segment::open(segment.clone()) else {
+            // What is damaged is not built upon.
+            return true;
+        };
+        segment.has_graph() || u64::from(segment.rows()) < GRAPH_ROWS
+    }
+
+    fn due(&self, segments: &[SegmentSize], effort: Effort) -> Option<Range<usize>> {
         let flat = |size: &SegmentSize| size.rows < GRAPH_ROWS || !size.thorough;
         let first_flat = segments.len() - segments.iter().rev().take_while(|s| flat(s)).count();
         let flats = &segments[first_flat..];
         let rows: u64 = flats.iter().map(|size| size.rows).sum();
-        if flats.len() > FLAT_SEGMENTS || rows >= GRAPH_ROWS {
+        if effort == Effort::Thorough && rows >= GRAPH_ROWS {
             return Some(first_flat..segments.len());
+        }
+        if flats.len() > FLAT_SEGMENTS {
+            // Not what is much larger than all behind it, so that a row is copied a few times at the most.
+            let mut start = segments.len() - 2;
+            let mut rows = segments[start].rows + segments[start + 1].rows;
+            while start > first_flat && segments[start - 1].rows <= 2 * rows {
+                start -= 1;
+                rows += segments[start].rows;
+            }
+            return Some(start..segments.len());
+        }
+        if effort != Effort::Thorough {
+            // A graph stays as it is until there is time for a new one.
+            return dead_one(flats).map(|range| first_flat + range.start..first_flat + range.end);
         }
         let tier = |size: &SegmentSize| size.rows.max(1).ilog(4);
         let same = |start: usize| {
@@ -215,12 +237,15 @@ impl AttachmentIndex for VectorIndex {
         if let Some(start) = joined {
             return Some(start..start + TIER_SEGMENTS);
         }
-        // What has died is stepped over by each search.
-        let dead = segments
-            .iter()
-            .position(|size| size.dead * 10 > size.rows * 3);
-        dead.map(|at| at..at + 1)
+        dead_one(segments)
     }
+}
+
+/// A segment of which so much has died that searches, which step over it, are better off without.
+fn dead_one(segments: &[SegmentSize]) -> Option<Range<usize>> {
+    let many = |size: &SegmentSize| size.dead * 10 > size.rows * 3;
+    let at = segments.iter().position(many)?;
+    Some(at..at + 1)
 }
 
 /// Of what frames carry, the newest of each frame.

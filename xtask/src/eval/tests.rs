@@ -41,6 +41,7 @@ fn options(folder: &Path) -> Options {
         json: false,
         parsed: false,
         runs: Some(folder.to_owned()),
+        page: None,
     }
 }
 
