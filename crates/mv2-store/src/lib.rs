@@ -28,6 +28,7 @@ mod file;
 mod lock;
 mod maintain;
 mod output;
+mod past;
 mod recovery;
 mod rewrite;
 pub mod snapshot;

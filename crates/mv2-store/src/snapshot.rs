@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use mv2_format::commits::CommitRow;
 use mv2_format::data::Cursor;
+use mv2_format::tombstones::Tombstone;
 use mv2_format::{
     Attachment, CommitId, Frame, FrameId, FrameMeta, PayloadReader, Property, SegmentBytes,
     SegmentId, SegmentKind,
@@ -16,7 +18,11 @@ use crate::types::{Changes, Commit, Stats};
 /// One commit's state, pinned. Cheap to clone; stays as it is whatever is committed later.
 #[derive(Clone)]
 pub struct Snapshot {
-    state: Arc<State>,
+    pub(crate) state: Arc<State>,
+    /// The commit that is seen: the newest of the state, or one of its past.
+    commit: CommitId,
+    /// Frames from here on are of later commits.
+    end: FrameId,
     /// Where the ids of the store's open transaction end.
     pending_end: Option<FrameId>,
 }
@@ -43,38 +49,92 @@ pub struct Segment {
 
 impl Snapshot {
     pub(crate) fn new(state: Arc<State>, pending_end: Option<FrameId>) -> Self {
-        Self { state, pending_end }
+        Self {
+            commit: state.last_commit(),
+            end: state.next_frame(),
+            state,
+            pending_end,
+        }
+    }
+
+    /// The same memory at a commit of its past: what was put later is not there, and what was superseded or deleted later is.
+    /// Reads one row of the log, whatever the size of the memory. Commit 0 is the empty memory.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCommit`] for a later commit than this snapshot's, [`Error::Io`] or [`Error::Format`].
+    ///
+    /// ```
+    /// use mv2_format::CommitId;
+    /// use mv2_store::{CommitOptions, CreateOptions, NewFrame, OpenOptions, Store};
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("notes.mv2");
+    /// let mut store = Store::create(&path, &CreateOptions::default(), OpenOptions::default())?;
+    /// let note = store.put(NewFrame { payload: b"hello".to_vec(), ..Default::default() })?.frame;
+    /// store.commit(CommitOptions::default())?;
+    /// store.delete(note)?;
+    /// store.commit(CommitOptions::default())?;
+    /// let newest = store.snapshot()?;
+    /// assert!(!newest.is_visible(note)?);
+    /// assert!(newest.at(CommitId(1))?.is_visible(note)?);
+    /// assert!(!newest.at(CommitId(0))?.is_visible(note)?);
+    /// # Ok::<(), mv2_store::Error>(())
+    /// ```
+    pub fn at(&self, commit: CommitId) -> Result<Self> {
+        if commit == self.commit {
+            return Ok(self.clone());
+        }
+        let end = match commit.0 {
+            0 => FrameId(0),
+            _ => self.commit(commit)?.watermark,
+        };
+        Ok(Self {
+            state: Arc::clone(&self.state),
+            commit,
+            end,
+            // Ids that were given since are those of commits, and of no interest here.
+            pending_end: None,
+        })
     }
 
     /// The commit; 0 for an empty memory.
     pub fn commit_id(&self) -> CommitId {
-        self.state.last_commit()
+        self.commit
     }
 
     /// One past the last frame id.
     pub fn end_frame(&self) -> FrameId {
-        self.state.next_frame()
+        self.end
     }
 
     /// Another value for each other snapshot of a file: a key for caches.
     pub fn token(&self) -> [u8; 16] {
-        self.state.tail.hash
+        // Different for each commit that one state can be read at, and the state's own for its newest.
+        let back = self.state.last_commit().0 - self.commit.0;
+        (u128::from_le_bytes(self.state.tail.hash) ^ u128::from(back)).to_le_bytes()
     }
 
-    /// Figures.
+    /// Figures. Those of frames and commits are of this commit; those of the file are of the file as it is now, in which all
+    /// commits lie. At a commit of the past, the tombstones and what is known of the frames are walked through.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; in the past also [`Error::Format`].
     pub fn stats(&self) -> Result<Stats> {
         let state = &self.state;
         let toc = &state.checkpoint.toc;
         let tail = &state.tail;
-        let dead = toc.dead_frames + tail.dead.len() as u64;
+        let (dead, payload_bytes) = match self.is_newest() {
+            true => (
+                toc.dead_frames + tail.dead.len() as u64,
+                toc.payload_bytes.saturating_add(tail.payload_bytes),
+            ),
+            false => self.past_figures()?,
+        };
         let mut stats = Stats {
             frames: self.end_frame().0.saturating_sub(dead),
             frames_total: self.end_frame().0,
             commits: self.commit_id().0,
-            payload_bytes: toc.payload_bytes.saturating_add(tail.payload_bytes),
+            payload_bytes,
             file_bytes: state.file.len()?,
             wal_bytes: state.file.header.wal_len,
             wal_used_bytes: tail.end,
@@ -99,6 +159,30 @@ impl Snapshot {
         stats.dead_bytes = stats.file_bytes.saturating_sub(stats.live_bytes);
         Ok(stats)
     }
+
+    /// Whether this is the newest commit that the state has, and not one of its past.
+    fn is_newest(&self) -> bool {
+        self.commit == self.state.last_commit()
+    }
+
+    /// Frames that were dead, and bytes of payload.
+    fn past_figures(&self) -> Result<(u64, u64)> {
+        let frames = FrameId(0)..self.end;
+        let dead = self.dead_in(frames.clone(), CommitId(0))?.len() as u64;
+        let mut bytes = 0u64;
+        let detail = Detail::Meta;
+        self.state.visit_frames(frames, detail, &mut |visited| {
+            bytes = bytes.saturating_add(visited.meta().payload_len);
+            Ok(())
+        })?;
+        Ok((dead, bytes))
+    }
+
+    /// A frame's tombstone, if it was dead at this commit.
+    fn tombstone(&self, id: FrameId) -> Result<Option<Tombstone>> {
+        let tombstone = self.state.tombstone(id)?;
+        Ok(tombstone.filter(|row| row.commit <= self.commit))
+    }
 }
 
 /// Frames
@@ -108,7 +192,7 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn is_visible(&self, id: FrameId) -> Result<bool> {
-        Ok(id < self.end_frame() && self.state.tombstone(id)?.is_none())
+        Ok(id < self.end_frame() && self.tombstone(id)?.is_none())
     }
 
     /// Metadata of a visible frame.
@@ -170,7 +254,8 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn find_uri(&self, uri: &str) -> Result<Option<FrameId>> {
-        self.state.find_uri(uri)
+        let alive = |id| Ok(self.tombstone(id)?.is_none());
+        self.state.find_version(uri, self.end, alive)
     }
 
     /// Metadata of the visible frames of a range, in order of their ids.
@@ -211,12 +296,15 @@ impl Snapshot {
         }
     }
 
-    /// Frames of a range that died in a commit after one, sorted.
+    /// Frames of a range that died in a commit after one, up to this snapshot's, sorted.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn dead_in(&self, range: Range<FrameId>, after: CommitId) -> Result<Vec<FrameId>> {
-        let rows = self.state.tombstones(range, after)?;
+        let end = range.end.min(self.end);
+        let rows = self
+            .state
+            .tombstones_between(range.start..end, after, self.commit)?;
         let mut frames: Vec<_> = rows.iter().map(|row| row.frame).collect();
         frames.dedup();
         Ok(frames)
@@ -230,7 +318,7 @@ impl Snapshot {
                 _ => Error::NoSuchFrame { frame: id, end },
             });
         }
-        match self.state.tombstone(id)? {
+        match self.tombstone(id)? {
             Some(row) => Err(Error::Dead {
                 frame: id,
                 by: row.by,
@@ -243,19 +331,32 @@ impl Snapshot {
 
 /// Commits
 impl Snapshot {
-    /// Commits, newest first.
+    /// This commit and those before it on its history, newest first.
     pub fn log(&self) -> impl Iterator<Item = Result<Commit>> + '_ {
-        (1..=self.commit_id().0)
-            .rev()
-            .map(|id| self.commit(CommitId(id)))
+        let mut next = self.commit;
+        std::iter::from_fn(move || {
+            let id = (next.0 > 0).then_some(next)?;
+            let commit = self.commit(id);
+            // A parent is always older; nothing follows an error.
+            next = commit.as_ref().map_or(CommitId(0), |commit| commit.parent);
+            Some(commit)
+        })
     }
 
-    /// One commit.
+    /// One commit, this one or an older one.
     ///
     /// # Errors
     /// [`Error::NoSuchCommit`], [`Error::Io`] or [`Error::Format`].
     pub fn commit(&self, id: CommitId) -> Result<Commit> {
-        self.state.commit(id).map(Commit::from)
+        self.row(id).map(Commit::from)
+    }
+
+    pub(crate) fn row(&self, id: CommitId) -> Result<CommitRow> {
+        if id > self.commit {
+            let newest = self.commit;
+            return Err(Error::NoSuchCommit { commit: id, newest });
+        }
+        self.state.commit(id)
     }
 
     /// What a commit changed.
@@ -263,16 +364,15 @@ impl Snapshot {
     /// # Errors
     /// As for [`commit`](Self::commit).
     pub fn changes(&self, id: CommitId) -> Result<Changes> {
-        let commit = self.state.commit(id)?;
-        let first = match id.0 {
-            1 => FrameId(0),
-            _ => self.state.commit(CommitId(id.0 - 1))?.watermark,
+        let commit = self.row(id)?;
+        let before = CommitId(id.0 - 1);
+        let first = match before.0 {
+            0 => FrameId(0),
+            _ => self.row(before)?.watermark,
         };
         let mut changes = Changes::default();
-        let rows = self
-            .state
-            .tombstones(FrameId(0)..commit.watermark, CommitId(id.0 - 1))?;
-        for row in rows.into_iter().filter(|row| row.commit == id) {
+        let older = FrameId(0)..commit.watermark;
+        for row in self.state.tombstones_between(older, before, id)? {
             match row.by {
                 Some(by) => changes.superseded.push((row.frame, by)),
                 None => changes.deleted.push(row.frame),
@@ -291,6 +391,9 @@ impl Snapshot {
     /// The index segments of a kind, in order of their frames. They cover frames from 0 on without a gap, where a range
     /// may have two: one of frames that were alive, and one of history, in this order, or one of the two only.
     ///
+    /// At a commit of the past they are those of the newest state all the same, with later frames in them:
+    /// [`hidden_in`](Self::hidden_in) and [`end_frame`](Self::end_frame) say what of them is seen.
+    ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn segments(&self, kind: SegmentKind) -> Result<Vec<Segment>> {
@@ -299,8 +402,28 @@ impl Snapshot {
         slots.map(|slot| self.segment(slot)).collect()
     }
 
+    /// The frames of a segment that are not visible at this commit, of those below [`end_frame`](Self::end_frame), sorted; `None` if
+    /// none of its frames is visible, so that the segment is not needed at all. Frames of its range that it does not
+    /// hold may be among them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Format`].
+    pub fn hidden_in(&self, segment: &Segment) -> Result<Option<Vec<FrameId>>> {
+        let all_dead = segment.history && segment.split_at <= self.commit;
+        if all_dead || segment.first_frame >= self.end {
+            return Ok(None);
+        }
+        // What was alive at the split was alive before; of what was dead then, each frame died at a time of its own.
+        let after = match segment.history {
+            true => CommitId(0),
+            false => segment.split_at,
+        };
+        let frames = segment.first_frame..segment.end_frame;
+        self.dead_in(frames, after).map(Some)
+    }
+
     /// The segments of a part of an index over attachments, and the attachments that are in none of them, in the order in
-    /// which they were committed. Segments may overlap.
+    /// which they were committed. Segments may overlap. At a commit of the past they are those of the newest state all the same.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
@@ -326,7 +449,7 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn property(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        self.state.property(key)
+        self.state.property_at(key, self.commit)
     }
 
     /// All values that properties have had up to this commit, by key and commit.
@@ -336,6 +459,25 @@ impl Snapshot {
     pub fn properties(&self) -> Result<Vec<Property>> {
         let mut rows = self.state.stored_properties()?.to_vec();
         rows.extend(self.state.tail.properties.iter().cloned());
+        rows.retain(|row| row.commit <= self.commit);
+        rows.sort_unstable();
+        Ok(rows)
+    }
+
+    /// The values that properties got in commits after this one, by key and commit: what was said since.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Format`].
+    pub fn later_properties(&self) -> Result<Vec<Property>> {
+        if self.is_newest() {
+            return Ok(Vec::new());
+        }
+        let stored = self.state.stored_properties()?;
+        let rows = stored.iter().chain(&self.state.tail.properties);
+        let mut rows: Vec<_> = rows
+            .filter(|row| row.commit > self.commit)
+            .cloned()
+            .collect();
         rows.sort_unstable();
         Ok(rows)
     }
@@ -354,13 +496,15 @@ impl Snapshot {
     }
 
     /// The frames that no segment of a kind covers, dead ones included, in order: the log's tail, and older ones if the
-    /// index lags behind.
+    /// index lags behind. At a commit of the past, later ones are among them as they are in [`segments`](Self::segments), so that
+    /// what is built of them once serves every snapshot.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn uncovered(&self, kind: SegmentKind) -> Result<Vec<Arc<Frame>>> {
         let tail = &self.state.tail.frames;
-        let tail_start = tail.first().map_or(self.end_frame(), |frame| frame.meta.id);
+        let end = self.state.next_frame();
+        let tail_start = tail.first().map_or(end, |frame| frame.meta.id);
         let covered = self.state.covered(kind);
         let mut frames = Vec::new();
         let before = covered..tail_start;

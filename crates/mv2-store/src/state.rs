@@ -264,23 +264,32 @@ impl State {
         frames: Range<FrameId>,
         after: CommitId,
     ) -> Result<Vec<Tombstone>> {
-        let mut rows: Vec<_> = self
-            .tail
-            .dead
-            .range(frames.clone())
-            .map(|(_, tombstone)| *tombstone)
-            .filter(|row| row.commit > after)
-            .collect();
+        self.tombstones_between(frames, after, CommitId(u64::MAX))
+    }
+
+    /// The tombstones of a range of frames from commits after one up to another, by frame.
+    pub(crate) fn tombstones_between(
+        &self,
+        frames: Range<FrameId>,
+        after: CommitId,
+        up_to: CommitId,
+    ) -> Result<Vec<Tombstone>> {
+        if frames.is_empty() || after >= up_to {
+            return Ok(Vec::new());
+        }
+        let wanted = |row: &Tombstone| after < row.commit && row.commit <= up_to;
+        let tail = self.tail.dead.range(frames.clone());
+        let mut rows: Vec<_> = tail.map(|(_, row)| *row).filter(wanted).collect();
         for slot in &self.checkpoint.tombstones {
             let entry = &slot.entry;
             let overlaps = entry.first_frame < frames.end && frames.start < entry.end_frame;
-            if !overlaps || entry.last_commit <= after {
+            if !overlaps || entry.last_commit <= after || up_to < entry.first_commit {
                 continue;
             }
             let segment = slot.get(&self.file, TombstoneSegment::open)?;
             for row in segment.range(frames.clone()) {
                 let row = row.map_err(|source| self.file.format(source))?;
-                if row.commit > after {
+                if wanted(&row) {
                     rows.push(row);
                 }
             }
@@ -509,16 +518,30 @@ impl State {
 
     /// The newest frame under a uri that is alive.
     pub(crate) fn find_uri(&self, uri: &str) -> Result<Option<FrameId>> {
+        let alive = |id| Ok(self.tombstone(id)?.is_none());
+        self.find_version(uri, self.next_frame(), alive)
+    }
+
+    /// The newest frame under a uri, below an end, that is wanted.
+    pub(crate) fn find_version(
+        &self,
+        uri: &str,
+        end: FrameId,
+        mut wanted: impl FnMut(FrameId) -> Result<bool>,
+    ) -> Result<Option<FrameId>> {
         for id in self.tail.uris.get(uri).into_iter().flatten().rev() {
-            if self.tombstone(*id)?.is_none() {
+            if *id < end && wanted(*id)? {
                 return Ok(Some(*id));
             }
         }
         let key = uri_key(uri);
         for slot in self.checkpoint.data.iter().rev() {
+            if slot.entry.first_frame >= end {
+                continue;
+            }
             for id in self.data(slot)?.find_uri(key, uri) {
                 let id = id.map_err(|source| self.file.format(source))?;
-                if self.tombstone(id)?.is_none() {
+                if id < end && wanted(id)? {
                     return Ok(Some(id));
                 }
             }
@@ -639,12 +662,17 @@ impl State {
 
     /// The value of a property at the newest commit.
     pub(crate) fn property(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        let newest = self.tail.properties.iter().rev();
-        if let Some(row) = newest.into_iter().find(|row| row.key == key) {
+        self.property_at(key, self.last_commit())
+    }
+
+    /// The value of a property at a commit.
+    pub(crate) fn property_at(&self, key: &str, at: CommitId) -> Result<Option<Vec<u8>>> {
+        let mut newest = self.tail.properties.iter().rev();
+        if let Some(row) = newest.find(|row| row.key == key && row.commit <= at) {
             return Ok(row.value.clone());
         }
         let rows = self.stored_properties()?;
-        let end = rows.partition_point(|row| &*row.key <= key);
+        let end = rows.partition_point(|row| (&*row.key, row.commit) <= (key, at));
         let row = end.checked_sub(1).map(|at| &rows[at]);
         Ok(row
             .filter(|row| row.key == key)

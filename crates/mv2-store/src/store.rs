@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mv2_format::header::{Header, Version, WAL_OFFSET};
 use mv2_format::segment::PAGE_BYTES;
-use mv2_format::{Attachment, FileOffset, FrameId, Generation};
+use mv2_format::{Attachment, CommitId, FileOffset, FrameId, Generation};
 
 use crate::checkpoint;
 use crate::error::{Error, Result};
@@ -192,6 +192,14 @@ impl Store {
         }
         let pending_end = self.transaction.as_ref().map(Transaction::next_frame);
         Ok(Snapshot::new(self.current(), pending_end))
+    }
+
+    /// The memory at a commit of the past, pinned. See [`Snapshot::at`].
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCommit`], or as for [`snapshot`](Self::snapshot).
+    pub fn snapshot_at(&self, commit: CommitId) -> Result<Snapshot> {
+        self.snapshot()?.at(commit)
     }
 
     pub(crate) fn current(&self) -> Arc<State> {

@@ -226,13 +226,18 @@ impl Asker<'_> {
         if !only && !plain && self.request.vector.is_none() {
             return self.by_words(None);
         }
+        let without = || match only {
+            true => Ok(self.nothing("the memory has no vectors")),
+            false => self.by_words(None),
+        };
         let Some(space) = Space::of(self.snapshot)? else {
-            return match only {
-                true => Ok(self.nothing("the memory has no vectors")),
-                false => self.by_words(None),
-            };
+            return without();
         };
         let searcher = self.indexes.vectors.searcher(self.snapshot, &space)?;
+        // As in a memory that never had any: what is not visible must not matter.
+        if searcher.visible_rows() == 0 {
+            return without();
+        }
         let question = match &like {
             Some(frame) => self.vector_like(&searcher, *frame)?,
             None => self.question(&space)?,

@@ -10,6 +10,7 @@ use mv2_format::{CommitId, FrameId, Timestamp};
 
 use crate::filter::{Filter, filter_steps};
 use crate::search::{Mode, Syntax};
+use crate::selector::Selector;
 
 /// What a prompt has to know about, and how much room there is.
 ///
@@ -39,6 +40,10 @@ pub struct ContextRequest {
     pub top_k: usize,
     /// Which documents are considered at all.
     pub filter: Filter,
+    /// The commit to read at; the newest by default.
+    pub at: Option<Selector>,
+    /// The time to read at: the newest commit that was there then, of the history of `at` if that is set too.
+    pub at_timestamp: Option<Timestamp>,
 }
 
 impl ContextRequest {
@@ -62,6 +67,8 @@ impl Default for ContextRequest {
             max_tokens: 1_000,
             top_k: 20,
             filter: Filter::default(),
+            at: None,
+            at_timestamp: None,
         }
     }
 }
@@ -105,6 +112,18 @@ impl ContextRequestBuilder {
     }
 
     filter_steps!();
+
+    /// Sets [`ContextRequest::at`].
+    pub fn at(mut self, selector: impl Into<Selector>) -> Self {
+        self.request.at = Some(selector.into());
+        self
+    }
+
+    /// Sets [`ContextRequest::at_timestamp`]. A whole number is seconds since the Unix epoch.
+    pub fn at_timestamp(mut self, time: impl Into<Timestamp>) -> Self {
+        self.request.at_timestamp = Some(time.into());
+        self
+    }
 
     /// The finished request.
     pub fn build(self) -> ContextRequest {

@@ -56,6 +56,11 @@ pub struct SearchCursor {
 
 /// Access
 impl SearchCursor {
+    /// The commit that the pages are of.
+    pub fn commit(&self) -> CommitId {
+        self.commit
+    }
+
     /// The present time when the first page was asked for.
     pub fn asked_at(&self) -> Timestamp {
         self.asked_at

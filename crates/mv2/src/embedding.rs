@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::embedder::Embedders;
 use crate::error::{Error, Result};
 use crate::text;
-use crate::vectors::{PROPERTY, Space};
+use crate::vectors::{PROPERTY, Space, late_properties};
 
 /// Bytes of a document that are embedded. What lies behind them is found by its words.
 pub(crate) const MAX_TEXT_BYTES: usize = 4 << 20;
@@ -46,6 +46,8 @@ pub(crate) struct Embedding {
     /// Texts of the batch that have no vectors yet.
     waiting: Vec<(FrameId, EmbeddedText)>,
     waiting_bytes: usize,
+    /// Frames of earlier commits that got vectors in this batch.
+    late: Vec<FrameId>,
 }
 
 /// The part of a document that is embedded.
@@ -89,6 +91,7 @@ impl Embedding {
             space: None,
             waiting: Vec::new(),
             waiting_bytes: 0,
+            late: Vec::new(),
         }
     }
 
@@ -97,6 +100,7 @@ impl Embedding {
         self.space = None;
         self.waiting.clear();
         self.waiting_bytes = 0;
+        self.late.clear();
     }
 
     fn space(&mut self, store: &Store) -> Result<Option<Space>> {
@@ -174,9 +178,13 @@ impl Embedding {
         let rows = embed(&*embedder, &self.waiting, self.waiting_bytes)?;
         self.waiting_bytes = 0;
         let mut count = 0;
+        let committed = store.snapshot()?.end_frame();
         for ((frame, _), rows) in self.waiting.drain(..).zip(rows) {
             attach(store, &space, frame, &rows)?;
-            count += u64::from(!rows.is_empty());
+            if !rows.is_empty() {
+                count += 1;
+                self.late.extend((frame < committed).then_some(frame));
+            }
         }
         Ok(count)
     }
@@ -232,8 +240,11 @@ impl Embedding {
         let embedder = self.embedders.of(space.as_ref());
         let embedder = embedder.ok_or(Error::NoEmbedder)?;
         let snapshot = store.snapshot()?;
+        // In a new space all vectors are of this batch; in the old one an older snapshot must not see those that come now.
+        let mut joined = None;
         let known = match space {
             Some(space) if space.spec.model == embedder.spec().identity() => {
+                joined = Some(space.spec.space);
                 embedded(&snapshot, &space)?
             }
             // Who names no other model does not want to lose the one that is there.
@@ -261,6 +272,13 @@ impl Embedding {
             count += self.wait(store, id, text)?;
         }
         count += self.embed_waiting(store)?;
+        if let Some(part) = joined {
+            self.late.sort_unstable();
+            self.late.dedup();
+            for (key, value) in late_properties(part, &self.late) {
+                store.set_property(&key, Some(value))?;
+            }
+        }
         progress(end.get(), end.get());
         Ok(count)
     }

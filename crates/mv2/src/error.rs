@@ -94,6 +94,22 @@ pub enum Error {
     /// A range, a cursor or a time in writing makes no sense.
     #[error(transparent)]
     Time(#[from] mv2_time::Error),
+    /// A text names no commit.
+    #[error("{text:?} names no commit")]
+    UnknownSelector {
+        /// The text, or how it begins.
+        text: String,
+        /// What may have been meant.
+        suggestion: Option<String>,
+    },
+    /// A commit was asked for that lies before the empty memory.
+    #[error("there are no {commits} commits before commit {from}")]
+    TooFarBack {
+        /// How many commits back.
+        commits: u64,
+        /// From which one.
+        from: CommitId,
+    },
     /// A text was taken for a time and is not one.
     #[error("{text:?} is not a time: expected RFC 3339, a date or Unix seconds")]
     InvalidTime {
@@ -115,7 +131,7 @@ pub enum CursorError {
     /// It was given for another query or other filters.
     #[error("the cursor belongs to another query")]
     OtherQuery,
-    /// Something was committed since, so that the order may have changed.
+    /// Another commit is to be searched, in which the order may be another.
     #[error("the cursor belongs to commit {cursor}, and commit {searched} is searched")]
     OtherCommit {
         /// The commit of the page before.
@@ -159,6 +175,8 @@ impl Error {
             Self::Embedding(_) => "embedding_failed",
             Self::Cursor(_) => "invalid_cursor",
             Self::InvalidTime { .. } => "invalid_time",
+            Self::UnknownSelector { .. } => "unknown_selector",
+            Self::TooFarBack { .. } => "no_such_commit",
             Self::Time(error) => match error {
                 mv2_time::Error::EmptyRange { .. } => "invalid_range",
                 mv2_time::Error::BadCursor { .. } | mv2_time::Error::OtherCursor { .. } => {
@@ -215,9 +233,21 @@ impl Error {
                 "repeat the query and filters of the first page, or leave the cursor out"
             }
             Self::Cursor(CursorError::OtherCommit { .. }) => {
-                "search again without the cursor; a `Snapshot` keeps its pages while others commit"
+                "leave out the commit or time of the past: the cursor brings its own"
             }
             Self::NoIndex { .. } => "build mv2 with the feature `lex`, which is on by default",
+            Self::UnknownSelector { suggestion, .. } => {
+                let accepted = crate::selector::ACCEPTED;
+                return Some(match suggestion {
+                    Some(meant) => format!("did you mean {meant}? Accepted is {accepted}"),
+                    None => format!("accepted is {accepted}"),
+                });
+            }
+            Self::TooFarBack { from, .. } => {
+                return Some(format!(
+                    "~{from} is the empty memory before the first commit"
+                ));
+            }
             Self::InvalidTime { .. } => {
                 "write it like 2026-11-25T01:10:03Z, 2026-11-25 or 1795569003"
             }
@@ -230,6 +260,7 @@ impl Error {
         matches!(
             self,
             Self::NoSuchUri { .. }
+                | Self::TooFarBack { .. }
                 | Self::Store(
                     mv2_store::Error::NoSuchFrame { .. }
                         | mv2_store::Error::Dead { .. }

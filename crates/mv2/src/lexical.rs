@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Frames of a range that were dead when its segment was written are in the segment of history, which the newest commit
-//! does not need.
+//! does not need. A commit of the past may: of each segment it sees the frames that were there and alive then
+//! (`docs/time-travel.md`).
 //!
 //! What was opened or built is kept: segments of the file by their number, runs by the frames that
 //! they were built from, and a finished reader by the snapshot's token, so that a search on a memory
@@ -22,7 +23,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mv2_format::{BoxError, CommitId, Frame, IndexFactory, SegmentBytes, SegmentId, SegmentKind};
+use mv2_format::{
+    BoxError, CommitId, Frame, FrameId, IndexFactory, SegmentBytes, SegmentId, SegmentKind,
+};
 use mv2_lex::{LexIndex, Reader, Segment, SegmentView};
 use mv2_store::{OpenOptions, Problem, Snapshot, Store, VerifyReport};
 
@@ -116,14 +119,16 @@ impl Cache {
             return Ok(reader);
         }
         let mut segments = self.file_segments(snapshot)?;
-        let memory = self.memory_segments(snapshot)?;
-        segments.extend(memory.into_iter().map(|segment| (segment, CommitId(0))));
         let cutoff = snapshot.end_frame();
+        for segment in self.memory_segments(snapshot)? {
+            if segment.first_frame() < cutoff {
+                let frames = segment.first_frame()..segment.end_frame();
+                segments.push((segment, snapshot.dead_in(frames, CommitId(0))?));
+            }
+        }
         let views = segments
             .into_iter()
-            .map(|(segment, split_at)| {
-                let frames = segment.first_frame()..segment.end_frame();
-                let dead = snapshot.dead_in(frames, split_at)?;
+            .map(|(segment, dead)| {
                 SegmentView::new(segment, cutoff, &dead)
                     .map_err(|error| unusable(&self.path, None, error))
             })
@@ -136,14 +141,18 @@ impl Cache {
         Ok(reader)
     }
 
-    /// The segments of frames that were alive at a commit, with this commit. A snapshot is no older than the splits of
-    /// its segments, so it sees nothing of their history.
-    fn file_segments(&mut self, snapshot: &Snapshot) -> Result<Vec<(Arc<Segment>, CommitId)>> {
-        let mut live = snapshot.segments(SegmentKind::LEX)?;
-        live.retain(|segment| !segment.history);
-        let mut segments = Vec::with_capacity(live.len());
-        for stored in &live {
-            let known = self.opened.get(&stored.id).filter(|known| known.is(stored));
+    /// The segments in which a snapshot sees frames, with those of their frames that it does not see.
+    fn file_segments(&mut self, snapshot: &Snapshot) -> Result<Vec<(Arc<Segment>, Vec<FrameId>)>> {
+        let mut live = Vec::new();
+        let mut segments = Vec::new();
+        for stored in snapshot.segments(SegmentKind::LEX)? {
+            let Some(hidden) = snapshot.hidden_in(&stored)? else {
+                continue;
+            };
+            let known = self
+                .opened
+                .get(&stored.id)
+                .filter(|known| known.is(&stored));
             let segment = match known {
                 Some(known) => Arc::clone(&known.segment),
                 None => {
@@ -152,7 +161,8 @@ impl Cache {
                     Arc::new(open)
                 }
             };
-            segments.push((segment, stored.split_at));
+            segments.push((segment, hidden));
+            live.push(stored);
         }
         // What this snapshot does not use any more goes, unless a kept reader still uses it.
         self.opened

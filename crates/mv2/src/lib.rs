@@ -24,7 +24,7 @@
 //! | module | what belongs there |
 //! |---|---|
 //! | [`Memvid`] | the handle: puts, commits, searches |
-//! | [`Snapshot`] | the read side, pinned to one commit |
+//! | [`Snapshot`], [`Selector`] | the read side, pinned to one commit, and how a commit of the past is named |
 //! | [`OpenOptions`] | how a file is made and opened |
 //! | [`PutOptions`], [`PutOutcome`] | what is known of a document besides its bytes, and what a put did |
 //! | [`SearchRequest`], [`SearchResponse`] | a question and its answer |
@@ -73,6 +73,7 @@ mod options;
 mod put;
 mod rewrite;
 mod search;
+mod selector;
 mod snapshot;
 mod stats;
 mod temporal;
@@ -109,6 +110,7 @@ pub use search::{
     Mode, SearchHit, SearchRequest, SearchRequestBuilder, SearchResponse, SideRank, Syntax,
     TotalRelation,
 };
+pub use selector::Selector;
 pub use snapshot::Snapshot;
 pub use stats::Stats;
 pub use timeline::{Timeline, TimelineEntry, TimelineQuery, TimelineQueryBuilder};

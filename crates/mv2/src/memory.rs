@@ -17,6 +17,7 @@ use crate::options::OpenOptions;
 use crate::put::{PutOptions, PutOutcome};
 use crate::rewrite::Rewritten;
 use crate::search::{SearchRequest, SearchResponse};
+use crate::selector::Selector;
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
 use crate::timeline::{Timeline, TimelineQuery};
@@ -560,6 +561,32 @@ impl Memvid {
             self.store.snapshot()?,
             Arc::clone(&self.indexes),
         ))
+    }
+
+    /// The memory at a commit of the past. See [`Snapshot::at`].
+    ///
+    /// # Errors
+    /// `no_such_commit`, or as for [`snapshot`](Self::snapshot).
+    ///
+    #[cfg_attr(feature = "lex", doc = "```")]
+    #[cfg_attr(not(feature = "lex"), doc = "```no_run")]
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("notes.mv2");
+    /// use mv2::{Memvid, Selector};
+    ///
+    /// let mut mem = Memvid::create(&path)?;
+    /// let note = mem.put_bytes(b"The launch is in May.")?;
+    /// mem.commit()?;
+    /// mem.delete_frame(note)?;
+    /// mem.commit()?;
+    /// assert_eq!(mem.search("launch")?.hits.len(), 0);
+    /// assert_eq!(mem.at(1)?.search("launch")?.hits.len(), 1);
+    /// let last_year: Selector = "1 year ago".parse()?;
+    /// assert_eq!(mem.at(last_year)?.search("launch")?.hits.len(), 0);
+    /// # Ok::<(), mv2::Error>(())
+    /// ```
+    pub fn at(&self, selector: impl Into<Selector>) -> Result<Snapshot> {
+        self.snapshot()?.at(selector)
     }
 
     /// Searches the memory. See [`Snapshot::search`].

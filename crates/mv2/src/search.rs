@@ -6,6 +6,7 @@ use std::ops::Range;
 use mv2_format::{CommitId, FrameId, Timestamp};
 
 use crate::filter::{Filter, filter_steps};
+use crate::selector::Selector;
 
 /// What to search for.
 ///
@@ -45,8 +46,14 @@ pub struct SearchRequest {
     pub snippet_chars: usize,
     /// Which documents are considered at all.
     pub filter: Filter,
+    /// The commit to read at; the newest by default. What is visible there, and the statistics of the ranking, are what they
+    /// were when it was the newest.
+    pub at: Option<Selector>,
+    /// The time to read at: the newest commit that was there then, of the history of `at` if that is set too. memvid's
+    /// `as_of_ts`.
+    pub at_timestamp: Option<Timestamp>,
     /// Where to go on: the [`next_cursor`](SearchResponse::next_cursor) of the page before. It serves
-    /// the same query and filters at the same commit; `top_k` and what is shown may change.
+    /// the same query and filters, and brings the commit of that page; `top_k` and what is shown may change.
     pub cursor: Option<String>,
     /// Whether to count all hits. Otherwise `total_hits` may be a lower bound, which costs less.
     pub count: bool,
@@ -114,6 +121,8 @@ impl Default for SearchRequest {
             top_k: 10,
             snippet_chars: 200,
             filter: Filter::default(),
+            at: None,
+            at_timestamp: None,
             cursor: None,
             count: false,
         }
@@ -177,6 +186,18 @@ impl SearchRequestBuilder {
     }
 
     filter_steps!();
+
+    /// Sets [`SearchRequest::at`].
+    pub fn at(mut self, selector: impl Into<Selector>) -> Self {
+        self.request.at = Some(selector.into());
+        self
+    }
+
+    /// Sets [`SearchRequest::at_timestamp`]. A whole number is seconds since the Unix epoch.
+    pub fn at_timestamp(mut self, time: impl Into<Timestamp>) -> Self {
+        self.request.at_timestamp = Some(time.into());
+        self
+    }
 
     /// Sets [`SearchRequest::cursor`].
     pub fn cursor(mut self, cursor: impl Into<String>) -> Self {

@@ -3,15 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-#[cfg(feature = "lex")]
-use mv2_format::Timestamp;
-use mv2_format::{CommitId, Frame, FrameId, FrameMeta};
+use mv2_format::{CommitId, Frame, FrameId, FrameMeta, Timestamp};
 use mv2_store::{Changes, Commit};
 
 use crate::context::{Context, ContextRequest};
 use crate::error::{Error, Result};
 use crate::indexes::Indexes;
 use crate::search::{SearchRequest, SearchResponse};
+use crate::selector::Selector;
 use crate::stats::Stats;
 use crate::text;
 use crate::timeline::{Timeline, TimelineQuery};
@@ -51,15 +50,71 @@ impl Snapshot {
         self.inner.commit_id()
     }
 
+    /// The memory at a commit of the past, seen from this one: every read of the snapshot answers as it did when that commit
+    /// was the newest. What was put later is not there; what was superseded or deleted later is.
+    ///
+    /// Costs the same for any commit, whatever the size of the memory.
+    ///
+    /// # Errors
+    /// `no_such_commit` for a commit that is newer than this one, or does not exist.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("notes.mv2");
+    /// use mv2::{Memvid, PutOptions, Selector};
+    ///
+    /// let mut mem = Memvid::create(&path)?;
+    /// let at = || PutOptions::builder().uri("capital.md").build();
+    /// mem.put_bytes_with_options(b"The capital is Bonn.", at())?;
+    /// let bonn = mem.commit()?.unwrap();
+    /// mem.put_bytes_with_options(b"The capital is Berlin.", at())?;
+    /// mem.commit()?;
+    /// let newest = mem.snapshot()?;
+    /// for past in [Selector::Commit(bonn.id), Selector::Time(bonn.time), Selector::Head.back(1)] {
+    ///     let then = newest.at(past)?;
+    ///     let frame = then.frame_by_uri("capital.md")?.id;
+    ///     assert_eq!(then.frame_text_by_id(frame)?, "The capital is Bonn.");
+    /// }
+    /// assert_eq!(newest.at(0)?.stats()?.active_frame_count, 0);
+    /// # Ok::<(), mv2::Error>(())
+    /// ```
+    pub fn at(&self, selector: impl Into<Selector>) -> Result<Self> {
+        let inner = selector.into().resolve(&self.inner)?;
+        Ok(Self::new(inner, Arc::clone(&self.indexes)))
+    }
+
+    /// What a request asks to be read at: a commit, and at the most a time.
+    fn at_request(&self, at: &Option<Selector>, at_timestamp: Option<Timestamp>) -> Result<Self> {
+        let snapshot = match at {
+            Some(selector) => self.at(selector.clone())?,
+            None => self.clone(),
+        };
+        match at_timestamp {
+            Some(time) => snapshot.at(time),
+            None => Ok(snapshot),
+        }
+    }
+
     /// Searches the visible frames.
     ///
     /// # Errors
-    /// `invalid_range` if the filter's `since` is after its `until`; `invalid_cursor`; `index_unusable` if
+    /// `no_such_commit` if the request names one that is not there; `invalid_range` if the filter's `since` is after its `until`; `invalid_cursor`; `index_unusable` if
     /// an index is damaged; `unsupported` in a build without `lex`.
     pub fn search(&self, request: impl Into<SearchRequest>) -> Result<SearchResponse> {
         let request = request.into();
         #[cfg(feature = "lex")]
-        return crate::ask::search(&self.inner, &self.indexes, request);
+        {
+            let mut snapshot = self.at_request(&request.at, request.at_timestamp)?;
+            let here = request.at.is_none() && request.at_timestamp.is_none();
+            if let (true, Some(cursor)) = (here, &request.cursor) {
+                // The pages of one list belong to one commit, also if others commit in the meantime.
+                let commit = cursor.parse::<crate::SearchCursor>()?.commit();
+                if commit < self.commit_id() {
+                    snapshot = self.at(commit)?;
+                }
+            }
+            crate::ask::search(&snapshot.inner, &snapshot.indexes, request)
+        }
         #[cfg(not(feature = "lex"))]
         {
             drop(request);
@@ -81,7 +136,10 @@ impl Snapshot {
     pub fn context(&self, request: impl Into<ContextRequest>) -> Result<Context> {
         let request = request.into();
         #[cfg(feature = "lex")]
-        return crate::context::pack(self, request);
+        {
+            let snapshot = self.at_request(&request.at, request.at_timestamp)?;
+            crate::context::pack(&snapshot, request)
+        }
         #[cfg(not(feature = "lex"))]
         {
             drop(request);
@@ -98,7 +156,8 @@ impl Snapshot {
     /// `invalid_range` if `since` is after `until`; `invalid_cursor` for a text that is no cursor and
     /// for a cursor of another query; `index_unusable` if the index is damaged.
     pub fn timeline(&self, query: TimelineQuery) -> Result<Timeline> {
-        self.indexes.temporal.timeline(&self.inner, &query)
+        let snapshot = self.at_request(&query.at, query.at_timestamp)?;
+        self.indexes.temporal.timeline(&snapshot.inner, &query)
     }
 
     /// What is known of a visible frame, without its document.
@@ -202,7 +261,8 @@ impl Snapshot {
         Ok(self.inner.changes(id.into())?)
     }
 
-    /// Figures.
+    /// Figures: of frames and commits those of this commit, of the file as it is now. At a commit of the past, what is known of
+    /// its frames is walked through.
     ///
     /// # Errors
     /// `corrupt` if a part of the file that holds them is damaged.

@@ -170,6 +170,9 @@ impl Temporal {
         let mut segments = Vec::new();
         for stored in snapshot.segments(SegmentKind::TIME)? {
             let (id, end) = (stored.id, stored.end_frame);
+            if stored.first_frame >= snapshot.end_frame() {
+                break;
+            }
             let opened = open(stored).map_err(|error| self.unusable(Some(id), error))?;
             start = end;
             segments.push(Arc::new(opened));

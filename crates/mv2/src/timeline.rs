@@ -2,6 +2,8 @@
 
 use mv2_format::{CommitId, FrameId, Timestamp};
 
+use crate::selector::Selector;
+
 /// Which documents to list in the order of their event times. Newest first, unless `reverse` is set.
 ///
 /// Both ends of the range belong to it. memvid's `reverse` is the other way round: there it asks for
@@ -28,6 +30,10 @@ pub struct TimelineQuery {
     pub limit: usize,
     /// Oldest first.
     pub reverse: bool,
+    /// The commit to read at; the newest by default.
+    pub at: Option<Selector>,
+    /// The time to read at: the newest commit that was there then, of the history of `at` if that is set too.
+    pub at_timestamp: Option<Timestamp>,
     /// Where to go on: the [`next_cursor`](Timeline::next_cursor) of the page before. The rest of the
     /// query has to be that page's, except for the limit and the length of previews.
     pub cursor: Option<String>,
@@ -49,6 +55,8 @@ impl Default for TimelineQuery {
             until: None,
             limit: 100,
             reverse: false,
+            at: None,
+            at_timestamp: None,
             cursor: None,
             preview_chars: 120,
         }
@@ -84,6 +92,18 @@ impl TimelineQueryBuilder {
     /// Sets [`TimelineQuery::reverse`].
     pub fn reverse(mut self, reverse: bool) -> Self {
         self.query.reverse = reverse;
+        self
+    }
+
+    /// Sets [`TimelineQuery::at`].
+    pub fn at(mut self, selector: impl Into<Selector>) -> Self {
+        self.query.at = Some(selector.into());
+        self
+    }
+
+    /// Sets [`TimelineQuery::at_timestamp`]. A whole number is seconds since the Unix epoch.
+    pub fn at_timestamp(mut self, time: impl Into<Timestamp>) -> Self {
+        self.query.at_timestamp = Some(time.into());
         self
     }
 

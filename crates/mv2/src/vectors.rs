@@ -22,6 +22,12 @@ use crate::error::{Error, Result};
 /// The property that describes the space.
 pub(crate) const PROPERTY: &str = "mv2.vectors";
 
+/// Properties whose names begin so say which frames got vectors in a later commit than the one that put them.
+const LATE: &str = "mv2.vectors.late.";
+
+/// Runs of frames in one such property, so that it stays within the limit of the format.
+const LATE_RUNS: usize = 20_000;
+
 /// Searchers that are kept, so that a pinned snapshot and the newest one can be asked in turn.
 const KEPT_SEARCHERS: usize = 4;
 
@@ -116,6 +122,45 @@ impl Space {
             bytes: bytes.into(),
         })
     }
+}
+
+/// The properties that say, in the commit that they are set in, that frames of earlier commits got vectors in it: names and
+/// values. `frames` are sorted. A commit before must not see these vectors.
+pub(crate) fn late_properties(part: u32, frames: &[FrameId]) -> Vec<(String, Vec<u8>)> {
+    let mut runs: Vec<[u64; 2]> = Vec::new();
+    for frame in frames {
+        match runs.last_mut() {
+            Some([_, end]) if *end == frame.get() => *end += 1,
+            _ => runs.push([frame.get(), frame.get() + 1]),
+        }
+    }
+    let named = |(at, runs): (usize, &[[u64; 2]])| {
+        let value = json!({"part": part, "frames": runs}).to_string();
+        (format!("{LATE}{at}"), value.into_bytes())
+    };
+    runs.chunks(LATE_RUNS).enumerate().map(named).collect()
+}
+
+/// The frames of a snapshot that got the vectors that they have in a part only after its commit, sorted.
+fn late(snapshot: &Snapshot, part: u32) -> Result<Vec<FrameId>> {
+    let mut frames = Vec::new();
+    let end = snapshot.end_frame().get();
+    for row in snapshot.later_properties()? {
+        let (true, Some(value)) = (row.key.starts_with(LATE), &row.value) else {
+            continue;
+        };
+        let value: Value = serde_json::from_slice(value).map_err(|_| Error::VectorSpace)?;
+        if value["part"].as_u64() != Some(u64::from(part)) {
+            continue;
+        }
+        for run in value["frames"].as_array().ok_or(Error::VectorSpace)? {
+            let bound = |at: usize| run[at].as_u64().ok_or(Error::VectorSpace);
+            frames.extend((bound(0)?..bound(1)?.min(end)).map(FrameId));
+        }
+    }
+    frames.sort_unstable();
+    frames.dedup();
+    Ok(frames)
 }
 
 /// The metric's name in files and JSON.
@@ -337,7 +382,11 @@ impl Vectors {
         let mut opened = Vec::new();
         let mut views = Vec::new();
         let cutoff = snapshot.end_frame();
-        for stored in stored.into_iter().filter(|segment| !segment.history) {
+        let late = late(snapshot, spec.space)?;
+        for stored in stored {
+            let Some(hidden) = snapshot.hidden_in(&stored)? else {
+                continue;
+            };
             let known = kept
                 .iter()
                 .flat_map(|(.., opened)| opened)
@@ -349,8 +398,7 @@ impl Vectors {
                         .map_err(|error| self.unusable(Some(stored.id), error))?,
                 ),
             };
-            let dead = snapshot.dead_in(stored.first_frame..stored.end_frame, stored.split_at)?;
-            let view = View::new(Arc::clone(&segment), cutoff, &dead);
+            let view = View::new(Arc::clone(&segment), cutoff, &union(hidden, &late));
             views.push(view.map_err(|error| self.unusable(Some(stored.id), error))?);
             opened.push(Opened {
                 id: stored.id,
@@ -361,7 +409,7 @@ impl Vectors {
         if let Some(segment) = self.in_memory(&pending)? {
             let frames = segment.first_frame()..segment.last_frame().next();
             let dead = snapshot.dead_in(frames, CommitId(0))?;
-            let view = View::new(segment, cutoff, &dead);
+            let view = View::new(segment, cutoff, &union(dead, &late));
             views.push(view.map_err(|error| self.unusable(None, error))?);
         }
         let searcher = Searcher::new(spec, views).map_err(|error| self.unusable(None, error))?;
@@ -410,6 +458,16 @@ impl Vectors {
             source: error.into(),
         }
     }
+}
+
+/// Frames of one of two lists, sorted.
+fn union(mut frames: Vec<FrameId>, more: &[FrameId]) -> Vec<FrameId> {
+    if !more.is_empty() {
+        frames.extend_from_slice(more);
+        frames.sort_unstable();
+        frames.dedup();
+    }
+    frames
 }
 
 impl Opened {

@@ -42,6 +42,7 @@ pub(super) fn run(args: &SearchArgs, global: &Global, output: &mut Output) -> an
         filter: filter(&args.filters, first_page)?,
         cursor: args.cursor.clone(),
         count: args.count,
+        ..SearchRequest::default()
     })?;
     if output.is_json() {
         print_json(&response, args.ids_only, output)?;

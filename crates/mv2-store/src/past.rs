@@ -1,0 +1,94 @@
+//! Finding a commit of the past: by its time, or by how many commits lie between.
+//!
+//! Each commit names, besides its parent, an ancestor further back (`docs/format.md`, section "Commit log"). Whoever looks for
+//! an ancestor jumps as long as that does not go too far, and steps to the parent where it does. That takes O(log n) rows of
+//! n commits, on a history of any shape.
+
+use mv2_format::commits::CommitRow;
+use mv2_format::{CommitId, Timestamp};
+
+use crate::error::Result;
+use crate::snapshot::Snapshot;
+
+impl Snapshot {
+    /// The newest commit of this snapshot's history that was there at a time: the time that commits count,
+    /// [`Commit::time`](crate::Commit::time). Commit 0, the empty memory, before the first one.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) or [`Error::Format`](crate::Error::Format).
+    pub fn commit_at(&self, time: Timestamp) -> Result<CommitId> {
+        self.nearest(|row| row.time <= time)
+    }
+
+    /// The commit so many commits before this one: 1 is the one before, and 0 this one. `None` if the history does not go
+    /// so far back; the last that it has is commit 0, the empty memory.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) or [`Error::Format`](crate::Error::Format).
+    pub fn ancestor(&self, back: u64) -> Result<Option<CommitId>> {
+        let depth = match self.commit_id().0 {
+            0 => 0,
+            _ => self.row(self.commit_id())?.depth,
+        };
+        match depth.checked_sub(back) {
+            Some(wanted) => self.nearest(|row| row.depth <= wanted).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The nearest of this commit and its ancestors that will do, where all that are older than one that will do, do too. Commit
+    /// 0 always does.
+    fn nearest(&self, will_do: impl Fn(&CommitRow) -> bool) -> Result<CommitId> {
+        let mut at = self.commit_id();
+        if at.0 == 0 {
+            return Ok(at);
+        }
+        let mut row = self.row(at)?;
+        while !will_do(&row) {
+            // Both are older than the commit itself, which was checked when the row was read, so this ends.
+            let far = match row.jump.0 {
+                0 => None,
+                _ => Some(self.row(row.jump)?).filter(|far| !will_do(far)),
+            };
+            (at, row) = match far {
+                Some(far) => (row.jump, far),
+                None if row.parent.0 == 0 => return Ok(CommitId(0)),
+                None => (row.parent, self.row(row.parent)?),
+            };
+        }
+        Ok(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::storage::MemoryVolume;
+    use crate::{CommitOptions, CreateOptions, NewFrame, OpenOptions, Store};
+
+    #[test]
+    fn any_commit_is_few_rows_away() {
+        let (path, create) = (Path::new("m"), CreateOptions::default());
+        let volume = Arc::new(MemoryVolume::new());
+        let mut store = Store::create_on(volume, path, &create, OpenOptions::default()).unwrap();
+        for _ in 0..5_000 {
+            store.put(NewFrame::default()).unwrap();
+            store.commit(CommitOptions::default()).unwrap();
+        }
+        let newest = store.snapshot().unwrap();
+        for wanted in (0..=5_000).step_by(7) {
+            let rows = Cell::new(0);
+            let found = newest.nearest(|row| {
+                rows.set(rows.get() + 1);
+                row.depth <= wanted
+            });
+            assert_eq!(found.unwrap(), CommitId(wanted));
+            // Three for each doubling of the history, as for Myers's stack; jumps that go too far are looked at as well.
+            assert!(rows.get() <= 5 * 13, "{} rows to {wanted}", rows.get());
+        }
+    }
+}
