@@ -244,6 +244,18 @@ pub(crate) struct SearchArgs {
     /// Print only the numbers of the frames
     #[arg(long)]
     pub(crate) ids_only: bool,
+    #[command(flatten)]
+    pub(crate) past: PastArgs,
+}
+
+// Which commit a reader sees. Not a doc comment: clap would make it the description of each command.
+#[derive(Args, Debug)]
+pub(crate) struct PastArgs {
+    /// Read the memory as it was: at a commit (12), at a time (2026-11-25, '2h ago'), or so many commits ago (~1)
+    ///
+    /// Times are those of commits: when the memory learned something. A day means its end (in UTC).
+    #[arg(long, value_name = "COMMIT|TIME", allow_hyphen_values = true)]
+    pub(crate) as_of: Option<String>,
 }
 
 // Which documents a search or a context considers at all. Not a doc comment: clap would make it the
@@ -338,6 +350,8 @@ pub(crate) struct ContextArgs {
     pub(crate) embedder: Option<String>,
     #[command(flatten)]
     pub(crate) filters: FilterArgs,
+    #[command(flatten)]
+    pub(crate) past: PastArgs,
 }
 
 #[derive(Args, Debug)]
@@ -360,6 +374,8 @@ pub(crate) struct TimelineArgs {
     /// Where to go on, as the page before said
     #[arg(long, value_name = "CURSOR")]
     pub(crate) cursor: Option<String>,
+    #[command(flatten)]
+    pub(crate) past: PastArgs,
 }
 
 #[derive(Args, Debug)]
@@ -372,6 +388,8 @@ pub(crate) struct GetArgs {
     /// Print the document byte for byte and nothing else
     #[arg(long, conflicts_with = "json")]
     pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) past: PastArgs,
 }
 
 #[derive(Args, Debug)]
@@ -419,12 +437,22 @@ pub(crate) struct LogArgs {
     /// List the frames that each commit changed
     #[arg(long)]
     pub(crate) frames: bool,
+    /// The earliest time of a commit; of a day, month or year its start
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) since: Option<String>,
+    /// The latest time of a commit, included; of a day, month or year its end
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) until: Option<String>,
+    #[command(flatten)]
+    pub(crate) past: PastArgs,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct StatsArgs {
     /// The memory file
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) past: PastArgs,
 }
 
 #[derive(Args, Debug)]

@@ -236,7 +236,7 @@ fn options_of_a_single_file_are_kept() {
     let document = dir.mv2(&["get", "m.mv2", "doc:1", "--json"]).ok().json();
     assert_eq!(
         document,
-        json!({"v": 1, "frame_id": 0, "uri": "doc:1", "title": "T", "text": "text", "bytes": 4,
+        json!({"v": 1, "as_of": 1, "frame_id": 0, "uri": "doc:1", "title": "T", "text": "text", "bytes": 4,
                "timestamp": "1970-01-02T00:00:00.000000Z", "commit": 1, "kind": "k", "track": "t",
                "tags": {"a": "1", "b": "x=y"}, "labels": ["l"], "metadata": {"m": [1]}})
     );
@@ -291,6 +291,7 @@ fn lines_of_json_bring_their_own_facts() {
         &document,
         &[
             "v",
+            "as_of",
             "frame_id",
             "uri",
             "title",
@@ -451,7 +452,7 @@ fn search_finds_english_and_japanese_and_names_its_fields() {
     );
     assert_eq!(found["v"], 1);
     assert_eq!(found["mode"], "hybrid");
-    assert_eq!(found["as_of"], Value::Null);
+    assert_eq!(found["as_of"], 1);
     assert_eq!(found["total"], 2);
     let hit = &found["hits"][0];
     assert_keys(
@@ -771,12 +772,86 @@ fn a_delete_takes_all_or_none() {
 }
 
 #[test]
+fn every_reader_sees_the_past_as_it_was() {
+    let dir = Dir::new();
+    for (n, text) in ["tea is green", "tea is black", "tea is white"]
+        .iter()
+        .enumerate()
+    {
+        dir.write(&format!("{n}.md"), text.as_bytes());
+        let path = format!("{n}.md");
+        dir.mv2(&[
+            "put",
+            "m.mv2",
+            &path,
+            "--uri",
+            "tea",
+            "--timestamp",
+            "2026-01-01",
+        ])
+        .ok();
+    }
+    dir.mv2(&["delete", "m.mv2", "tea"]).ok();
+    let read = |command: &str, args: &[&str]| {
+        let args = [&[command, "m.mv2", "--json"], args].concat();
+        dir.mv2(&args)
+    };
+    for (as_of, frame) in [("1", 0), ("2", 1), ("3", 2), ("~1", 2), ("~3", 0)] {
+        let past = ["--as-of", as_of];
+        let asked = |args: &[&'static str]| [args, &past].concat();
+        let found = read("search", &asked(&["tea"])).ok().json();
+        assert_eq!(found["hits"][0]["frame_id"], frame, "{as_of}");
+        assert_eq!(found["as_of"], frame + 1);
+        let context = read("context", &asked(&["tea"])).ok().json();
+        assert_eq!(context["passages"][0]["frame_id"], frame);
+        assert_eq!(context["as_of"], frame + 1);
+        let document = read("get", &asked(&["tea"])).ok().json();
+        assert_eq!(
+            (&document["frame_id"], &document["as_of"]),
+            (&json!(frame), &json!(frame + 1))
+        );
+        let timeline = read("timeline", &past).ok().json();
+        assert_eq!(timeline["frames"][0]["frame_id"], frame);
+        let stats = read("stats", &past).ok().json();
+        assert_eq!(
+            (&stats["frames"], &stats["commits"]),
+            (&json!(1), &json!(frame + 1))
+        );
+        let log = read("log", &past).ok().json();
+        assert_eq!(log["commits"].as_array().unwrap().len(), frame + 1);
+    }
+    // At the time of a commit the memory is what that commit made of it.
+    let log = read("log", &[]).ok().json();
+    let time = log["commits"][2]["time"].as_str().unwrap();
+    let found = read("search", &["tea", "--as-of", time]).ok().json();
+    assert_eq!(found["as_of"], 2);
+    let found = read("log", &["--since", time, "--until", time]).ok().json();
+    assert_eq!(found["commits"].as_array().unwrap().len(), 1);
+    assert_eq!(found["commits"][0]["id"], 2);
+    // Before the first commit the memory was empty.
+    for as_of in ["2000-01-01", "0", "~4"] {
+        let found = read("search", &["tea", "--as-of", as_of]).code(1).json();
+        assert_eq!((&found["as_of"], &found["total"]), (&json!(0), &json!(0)));
+    }
+    for (as_of, kind, code) in [
+        ("5", "no_such_commit", 1),
+        ("~5", "no_such_commit", 1),
+        ("2026-1-1", "unknown_selector", 2),
+        ("tag:v1", "unknown_selector", 2),
+        ("-1", "unknown_selector", 2),
+    ] {
+        let run = read("search", &["tea", "--as-of", as_of]).code(code);
+        assert_eq!(run.error_kind(), kind, "{as_of}");
+    }
+}
+
+#[test]
 fn the_log_tells_what_each_commit_did() {
     let dir = notes();
     dir.mv2(&["update", "m.mv2", "0", "--tag", "a=b"]).ok();
     dir.mv2(&["delete", "m.mv2", "1"]).ok();
     let log = dir.mv2(&["log", "m.mv2", "--json"]).ok().json();
-    assert_keys(&log, &["v", "commits"]);
+    assert_keys(&log, &["v", "as_of", "commits"]);
     let commits = log["commits"].as_array().unwrap();
     let ids: Vec<u64> = commits
         .iter()
@@ -1080,8 +1155,8 @@ fn wrong_usage_is_told_in_the_form_that_was_asked_for() {
     let run = dir.mv2(&["search", "--json"]).code(2);
     assert_eq!(run.error_kind(), "usage");
     for args in [
-        &["search", "m.mv2", "x", "--as-of", "1"][..],
-        &["search", "m.mv2", "x", "--mode", "vec"],
+        &["search", "m.mv2", "x", "--as-of"][..],
+        &["search", "m.mv2", "x", "--mode", "nonsense"],
         &["search", "m.mv2", "x", "-k", "0"],
         &["put", "m.mv2", "--tag", "novalue"],
         &["put", "m.mv2", "--timestamp", "soon"],

@@ -6,7 +6,7 @@ use crate::cli::{ContextArgs, Global};
 use crate::exit::Exit;
 use crate::output::{Output, human, json};
 
-use super::{filter, open_options, with_embedder};
+use super::{filter, open_options, snapshot, with_embedder};
 
 pub(super) fn run(
     args: &ContextArgs,
@@ -15,7 +15,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Exit> {
     let options = with_embedder(open_options(global), args.embedder.as_deref())?;
     let memory = options.open_read_only(&args.file)?;
-    let context = memory.context(ContextRequest {
+    let context = snapshot(&memory, &args.past)?.context(ContextRequest {
         query: args.query.join(" "),
         mode: args.mode.into(),
         max_tokens: args.max_tokens,
@@ -27,6 +27,7 @@ pub(super) fn run(
         output.json(&json::Context {
             v: json::VERSION,
             query: &context.query,
+            as_of: context.commit.get(),
             max_tokens: args.max_tokens,
             tokens: context.tokens,
             text: &context.text,

@@ -1,18 +1,17 @@
 //! `mv2 get FILE ID|URI`.
 
-use mv2::{Frame, text};
+use mv2::{CommitId, Frame, text};
 use serde_json::Value;
 
 use crate::cli::{GetArgs, Global};
 use crate::exit::Exit;
 use crate::output::{Output, human, json};
 
-use super::{Target, open_options};
+use super::{Target, open_options, snapshot};
 
 pub(super) fn run(args: &GetArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
-    let snapshot = open_options(global)
-        .open_read_only(&args.file)?
-        .snapshot()?;
+    let memory = open_options(global).open_read_only(&args.file)?;
+    let snapshot = snapshot(&memory, &args.past)?;
     let id = Target::parse(&args.target).resolve(&snapshot)?;
     if args.raw {
         // Piece by piece: a large document is never in memory as a whole.
@@ -27,14 +26,14 @@ pub(super) fn run(args: &GetArgs, global: &Global, output: &mut Output) -> anyho
     }
     let frame = snapshot.frame(id)?;
     if output.is_json() {
-        print_json(&frame, output)?;
+        print_json(&frame, snapshot.commit_id(), output)?;
     } else {
         print(&frame, output)?;
     }
     Ok(Exit::Done)
 }
 
-fn print_json(frame: &Frame, output: &mut Output) -> anyhow::Result<()> {
+fn print_json(frame: &Frame, as_of: CommitId, output: &mut Output) -> anyhow::Result<()> {
     let meta = &frame.meta;
     let metadata = match &meta.metadata {
         // The library stores JSON only; what another writer left is shown as the text it is.
@@ -43,6 +42,7 @@ fn print_json(frame: &Frame, output: &mut Output) -> anyhow::Result<()> {
     };
     output.json(&json::Get {
         v: json::VERSION,
+        as_of: as_of.get(),
         frame_id: meta.id.get(),
         uri: meta.uri.as_deref(),
         title: meta.title.as_deref(),

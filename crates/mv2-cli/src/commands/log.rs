@@ -1,14 +1,14 @@
 //! `mv2 log FILE`.
 
-use mv2::{Commit, Snapshot};
+use mv2::{Clock as _, Commit, Snapshot, SystemClock, When};
 
 use crate::cli::{Global, LogArgs};
 use crate::exit::Exit;
 use crate::output::json::{LogChanges, LogCommit, Superseded};
 use crate::output::{Output, human, json};
 
-use super::open_options;
 use super::put::split_message;
+use super::{open_options, snapshot};
 
 /// From this difference between the clock and the commit's time on, the clock is worth a remark.
 const CLOCK_JUMP_MICROS: i64 = 5 * 60 * 1_000_000;
@@ -17,13 +17,34 @@ const CLOCK_JUMP_MICROS: i64 = 5 * 60 * 1_000_000;
 const BRANCH: &str = "main";
 
 pub(super) fn run(args: &LogArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
-    let snapshot = open_options(global)
-        .open_read_only(&args.file)?
-        .snapshot()?;
-    let commits = snapshot.log().take(args.limit.unwrap_or(usize::MAX));
+    let memory = open_options(global).open_read_only(&args.file)?;
+    let snapshot = snapshot(&memory, &args.past)?;
+    let now = SystemClock.now();
+    let time = |text: &Option<String>| {
+        text.as_deref()
+            .map(|text| When::parse(text, now))
+            .transpose()
+    };
+    let since = time(&args.since)?.map(|when| when.start());
+    // The newest commit in time is found without a walk through those that came later.
+    let newest = match time(&args.until)? {
+        Some(until) => snapshot.at(until.end())?,
+        None => snapshot.clone(),
+    };
+    let early = |commit: &mv2::Result<Commit>| {
+        let commit = commit.as_ref().ok();
+        commit
+            .zip(since)
+            .is_some_and(|(commit, since)| commit.time < since)
+    };
+    let commits = newest
+        .log()
+        .take_while(|commit| !early(commit))
+        .take(args.limit.unwrap_or(usize::MAX));
     if output.is_json() {
         // Written as it is read: a log can be longer than what one wants to hold in memory.
-        output.bytes(format!("{{\"v\":{},\"commits\":[", json::VERSION).as_bytes())?;
+        let (v, as_of) = (json::VERSION, snapshot.commit_id());
+        output.bytes(format!("{{\"v\":{v},\"as_of\":{as_of},\"commits\":[").as_bytes())?;
         for (at, commit) in commits.enumerate() {
             let commit = commit?;
             let changes = changes(&snapshot, &commit, args.frames)?;

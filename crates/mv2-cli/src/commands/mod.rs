@@ -27,11 +27,13 @@ use std::path::Path;
 use anyhow::Context as _;
 use mv2::format::frame::MAX_PAYLOAD_BYTES;
 use mv2::{
-    Clock as _, Filter, FrameId, Memvid, OpenOptions, PutOptions, SystemClock, Timestamp, When,
-    text,
+    Clock as _, Filter, FrameId, Memvid, OpenOptions, PutOptions, Selector, Snapshot, SystemClock,
+    Timestamp, When, text,
 };
 
-use crate::cli::{Cli, Command, DocumentArgs, EmbeddingArgs, FilterArgs, Global, TimeArgs};
+use crate::cli::{
+    Cli, Command, DocumentArgs, EmbeddingArgs, FilterArgs, Global, PastArgs, TimeArgs,
+};
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::output::progress::Spinner;
@@ -82,6 +84,15 @@ fn writing_options(global: &Global, args: &EmbeddingArgs) -> anyhow::Result<Open
     match args.no_embed {
         true => Ok(open_options(global).no_embedder()),
         false => with_embedder(open_options(global), args.embedder.as_deref()),
+    }
+}
+
+/// The memory at the commit that is asked for, the newest by default.
+fn snapshot(memory: &Memvid, past: &PastArgs) -> mv2::Result<Snapshot> {
+    let newest = memory.snapshot()?;
+    match &past.as_of {
+        Some(text) => newest.at(Selector::parse(text, SystemClock.now())?),
+        None => Ok(newest),
     }
 }
 
@@ -145,7 +156,7 @@ impl<'a> Target<'a> {
     }
 
     /// The frame that is meant.
-    fn resolve(&self, snapshot: &mv2::Snapshot) -> mv2::Result<FrameId> {
+    fn resolve(&self, snapshot: &Snapshot) -> mv2::Result<FrameId> {
         match self {
             Self::Id(id) => Ok(*id),
             Self::Uri(uri) => Ok(snapshot.frame_by_uri(uri)?.id),

@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::output::json::{Hit, HitObject, Search, date, round_ms};
 use crate::output::{Output, human, json};
 
-use super::{Target, filter, open_options, with_embedder};
+use super::{Target, filter, open_options, snapshot, with_embedder};
 
 /// Columns that the rank takes at the left.
 const INDENT: usize = 3;
@@ -23,11 +23,12 @@ pub(super) fn run(args: &SearchArgs, global: &Global, output: &mut Output) -> an
     let first_page = first_page.map(|page| (page.since(), page.until()));
     let options = with_embedder(open_options(global), args.embedder.as_deref())?;
     let memory = options.open_read_only(&args.file)?;
+    let snapshot = snapshot(&memory, &args.past)?;
     let like = match &args.like {
-        Some(target) => Some(Target::parse(target).resolve(&memory.snapshot()?)?),
+        Some(target) => Some(Target::parse(target).resolve(&snapshot)?),
         None => None,
     };
-    let response = memory.search(SearchRequest {
+    let response = snapshot.search(SearchRequest {
         query: args.query.join(" "),
         mode: args.mode.into(),
         vector: args.vector.as_ref().map(|vector| vector.0.clone()),
@@ -75,7 +76,7 @@ fn print_json(
         v: json::VERSION,
         query: &response.query,
         mode: response.mode.to_string(),
-        as_of: None,
+        as_of: response.commit.get(),
         branch: Some(BRANCH),
         took_ms: round_ms(response.took_ms),
         total: response.total_hits,

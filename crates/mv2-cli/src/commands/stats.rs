@@ -4,13 +4,16 @@ use crate::cli::{Global, StatsArgs};
 use crate::exit::Exit;
 use crate::output::{Output, human, json};
 
-use super::open_options;
+use super::{open_options, snapshot};
 
 pub(super) fn run(args: &StatsArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
-    let stats = open_options(global).open_read_only(&args.file)?.stats()?;
+    let memory = open_options(global).open_read_only(&args.file)?;
+    let snapshot = snapshot(&memory, &args.past)?;
+    let stats = snapshot.stats()?;
     if output.is_json() {
         output.json(&json::Stats {
             v: json::VERSION,
+            as_of: snapshot.commit_id().get(),
             frames: stats.active_frame_count,
             frames_total: stats.frame_count,
             commits: stats.commit_count,

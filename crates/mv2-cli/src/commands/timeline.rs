@@ -8,7 +8,7 @@ use crate::cli::{Global, TimelineArgs};
 use crate::exit::Exit;
 use crate::output::{Output, human, json};
 
-use super::{open_options, time_range};
+use super::{open_options, snapshot, time_range};
 
 /// Columns that previews are indented by.
 const INDENT: usize = 3;
@@ -21,10 +21,12 @@ pub(super) fn run(
     let query = query(args, SystemClock.now())?;
     let memory = open_options(global).open_read_only(&args.file)?;
     let (since, until) = (query.since, query.until);
-    let timeline = memory.timeline(query)?;
+    let snapshot = snapshot(&memory, &args.past)?;
+    let timeline = snapshot.timeline(query)?;
     if output.is_json() {
         output.json(&json::Timeline {
             v: json::VERSION,
+            as_of: snapshot.commit_id().get(),
             since: since.map(|time| time.to_string()),
             until: until.map(|time| time.to_string()),
             frames: timeline

@@ -118,7 +118,7 @@ pub(crate) struct Search<'a> {
     pub(crate) v: u32,
     pub(crate) query: &'a str,
     pub(crate) mode: String,
-    pub(crate) as_of: Option<u64>,
+    pub(crate) as_of: u64,
     pub(crate) branch: Option<&'a str>,
     pub(crate) took_ms: f64,
     pub(crate) total: u64,
@@ -134,6 +134,7 @@ pub(crate) struct Search<'a> {
 pub(crate) struct Context<'a> {
     pub(crate) v: u32,
     pub(crate) query: &'a str,
+    pub(crate) as_of: u64,
     pub(crate) max_tokens: usize,
     pub(crate) tokens: usize,
     pub(crate) text: &'a str,
@@ -248,6 +249,7 @@ impl From<SideRank> for Side {
 #[derive(Serialize)]
 pub(crate) struct Timeline<'a> {
     pub(crate) v: u32,
+    pub(crate) as_of: u64,
     pub(crate) since: Option<String>,
     pub(crate) until: Option<String>,
     pub(crate) frames: Vec<TimelineFrame<'a>>,
@@ -288,6 +290,7 @@ impl<'a> From<&'a TimelineEntry> for TimelineFrame<'a> {
 #[derive(Serialize)]
 pub(crate) struct Get<'a> {
     pub(crate) v: u32,
+    pub(crate) as_of: u64,
     pub(crate) frame_id: u64,
     pub(crate) uri: Option<&'a str>,
     pub(crate) title: Option<&'a str>,
@@ -302,7 +305,7 @@ pub(crate) struct Get<'a> {
     pub(crate) metadata: Value,
 }
 
-/// One commit of `mv2 log`, which prints `{"v":1,"commits":[...]}`, newest first. `folder` is the one whose import it is
+/// One commit of `mv2 log`, which prints `{"v":1,"as_of":...,"commits":[...]}`, newest first. `folder` is the one whose import it is
 /// part of.
 #[derive(Serialize)]
 pub(crate) struct LogCommit<'a> {
@@ -346,6 +349,7 @@ pub(crate) struct Superseded {
 #[derive(Serialize)]
 pub(crate) struct Stats<'a> {
     pub(crate) v: u32,
+    pub(crate) as_of: u64,
     pub(crate) frames: u64,
     pub(crate) frames_total: u64,
     pub(crate) commits: u64,
