@@ -77,6 +77,10 @@ pub(crate) enum Command {
     Delete(DeleteArgs),
     /// List the commits, newest first
     Log(LogArgs),
+    /// Show what changed between two commits
+    Diff(DiffArgs),
+    /// List the versions of a document, newest first
+    History(HistoryArgs),
     /// Print figures of the memory and its file
     Stats(StatsArgs),
     /// Check the file
@@ -443,6 +447,37 @@ pub(crate) struct LogArgs {
     /// The latest time of a commit, included; of a day, month or year its end
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) until: Option<String>,
+    #[command(flatten)]
+    pub(crate) past: PastArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+A commit is named by its number, by a time, or by how far back it is, as for --as-of. Like diff, the exit code is 1 if there are
+differences and 0 if there are none.")]
+pub(crate) struct DiffArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// The commit to begin with
+    #[arg(value_name = "A", allow_hyphen_values = true)]
+    pub(crate) from: String,
+    /// The commit to end with
+    #[arg(value_name = "B", allow_hyphen_values = true, default_value = "head")]
+    pub(crate) to: String,
+    /// List the documents alone, without what changed in their texts
+    #[arg(long)]
+    pub(crate) stat: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct HistoryArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// The document's uri
+    pub(crate) uri: String,
+    /// Show what each version changed in the text of the one before
+    #[arg(long)]
+    pub(crate) diff: bool,
     #[command(flatten)]
     pub(crate) past: PastArgs,
 }

@@ -846,6 +846,66 @@ fn every_reader_sees_the_past_as_it_was() {
 }
 
 #[test]
+fn two_commits_and_the_versions_of_a_document_are_compared() {
+    let dir = Dir::new();
+    let put = |uri: &str, text: &str| {
+        dir.write("in.txt", text);
+        dir.mv2(&["put", "m.mv2", "in.txt", "--uri", uri]).ok();
+    };
+    put("a", "one\ntwo\nthree\n");
+    put("a", "one\n2\nthree\n");
+    put("b", "new\n");
+    put("a", "one\n2\nthree\nfour\n");
+    dir.mv2(&["delete", "m.mv2", "b"]).ok();
+    let diff = |args: &[&str], code| {
+        let args = [&["diff", "m.mv2", "--json"], args].concat();
+        dir.mv2(&args).code(code).json()
+    };
+    // What came and went in between is left out, and two updates are one difference.
+    let all = diff(&["1"], 1);
+    assert_eq!(
+        (&all["from"]["id"], &all["to"]["id"]),
+        (&json!(1), &json!(5))
+    );
+    assert_eq!((&all["added"], &all["deleted"]), (&json!([]), &json!([])));
+    let pair = &all["superseded"][0];
+    assert_eq!(
+        (&pair["old"], &pair["frame_id"], &pair["uri"]),
+        (&json!(0), &json!(3), &json!("a"))
+    );
+    let text = pair["diff"].as_str().unwrap();
+    assert!(text.contains("-two\n+2\n three\n+four\n"), "{text}");
+    // Backwards it is the other way round.
+    let back = diff(&["head", "1"], 1);
+    let pair = &back["superseded"][0];
+    assert_eq!((&pair["old"], &pair["frame_id"]), (&json!(3), &json!(0)));
+    let text = pair["diff"].as_str().unwrap();
+    assert!(text.contains("-2\n+two\n three\n-four\n"), "{text}");
+    assert_eq!(diff(&["2", "3"], 1)["added"][0]["uri"], "b");
+    assert_eq!(diff(&["3", "5", "--stat"], 1)["deleted"][0]["uri"], "b");
+    assert_eq!(diff(&["0", "1"], 1)["from"]["id"], 0);
+    diff(&["~2", "3"], 0);
+    let read = |args: &[&str]| dir.mv2(&[&["history", "m.mv2", "--json"], args].concat());
+    let history = read(&["a", "--diff"]).ok().json();
+    let versions = history["versions"].as_array().unwrap();
+    let commits: Vec<_> = versions.iter().map(|version| &version["commit"]).collect();
+    assert_eq!(commits, [4, 2, 1]);
+    assert_eq!(versions[0]["end"], Value::Null);
+    assert_eq!(versions[2]["end"], json!({"commit": 2, "by": 1}));
+    assert!(versions[0]["diff"].as_str().unwrap().contains("+four"));
+    assert_eq!(versions[2]["diff"], Value::Null);
+    let deleted = read(&["b"]).ok().json();
+    assert_eq!(
+        deleted["versions"][0]["end"],
+        json!({"commit": 5, "by": null})
+    );
+    let before = read(&["a", "--as-of", "1"]).ok().json();
+    assert_eq!(before["versions"].as_array().unwrap().len(), 1);
+    let run = read(&["nothing"]).code(1);
+    assert_eq!(run.error_kind(), "no_such_uri");
+}
+
+#[test]
 fn the_log_tells_what_each_commit_did() {
     let dir = notes();
     dir.mv2(&["update", "m.mv2", "0", "--tag", "a=b"]).ok();

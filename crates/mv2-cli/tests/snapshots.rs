@@ -285,6 +285,26 @@ fn log() {
 }
 
 #[test]
+fn diff_and_history() {
+    let dir = memory();
+    dir.mv2(&["delete", "m.mv2", "0"]).ok();
+    Transcript::new(&dir)
+        .run(&["diff", "m.mv2", "1"])
+        .run(&["diff", "m.mv2", "1", "~1", "--stat"])
+        .run(&["diff", "m.mv2", "0", "1"])
+        .run(&["diff", "m.mv2", "3"])
+        .json(&["diff", "m.mv2", "1"])
+        .run(&["diff", "m.mv2", "4"])
+        .run(&["diff", "m.mv2", "branch:x"])
+        .run(&["history", "m.mv2", "pump.txt", "--diff"])
+        .run(&["history", "m.mv2", "todo/heating.md"])
+        .json(&["history", "m.mv2", "pump.txt", "--diff"])
+        .run(&["history", "m.mv2", "nothing"])
+        .run(&["search", "m.mv2", "pump", "--as-of", "2024-5-1"])
+        .check("diff_and_history");
+}
+
+#[test]
 fn stats() {
     let dir = memory();
     Transcript::new(&dir)

@@ -4,11 +4,14 @@
 //! an ancestor jumps as long as that does not go too far, and steps to the parent where it does. That takes O(log n) rows of
 //! n commits, on a history of any shape.
 
+use std::collections::HashSet;
+
 use mv2_format::commits::CommitRow;
-use mv2_format::{CommitId, Timestamp};
+use mv2_format::{CommitId, FrameId, Timestamp};
 
 use crate::error::Result;
 use crate::snapshot::Snapshot;
+use crate::types::{Changes, Version};
 
 impl Snapshot {
     /// The newest commit of this snapshot's history that was there at a time: the time that commits count,
@@ -34,6 +37,64 @@ impl Snapshot {
             Some(wanted) => self.nearest(|row| row.depth <= wanted).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// What lies between an earlier commit and this one: frames that are visible here and took no older one's place, frames that
+    /// were visible there with those that have their places here, and frames that have no successor here. What came and went in
+    /// between is left out.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCommit`](crate::Error::NoSuchCommit) for a later commit, else as for [`commit_at`](Self::commit_at).
+    pub fn changes_since(&self, earlier: CommitId) -> Result<Changes> {
+        let earlier = self.at(earlier)?;
+        let mut changes = Changes::default();
+        for died in self.deaths(earlier.end_frame(), earlier.commit_id())? {
+            let mut successor = died.by;
+            while let Some(next) = successor {
+                match self.tombstone(next)? {
+                    // A successor is younger than what it followed, so this ends.
+                    Some(row) => successor = row.by.filter(|by| *by > next),
+                    None => break,
+                }
+            }
+            match successor {
+                Some(by) => changes.superseded.push((died.frame, by)),
+                None => changes.deleted.push(died.frame),
+            }
+        }
+        let followed: HashSet<FrameId> = changes.superseded.iter().map(|(_, by)| *by).collect();
+        for id in (earlier.end_frame().0..self.end_frame().0).map(FrameId) {
+            if !followed.contains(&id) && self.is_visible(id)? {
+                changes.added.push(id);
+            }
+        }
+        Ok(changes)
+    }
+
+    /// The frames that have been visible under a uri, up to this commit, oldest first.
+    ///
+    /// # Errors
+    /// As for [`commit_at`](Self::commit_at).
+    pub fn versions(&self, uri: &str) -> Result<Vec<Version>> {
+        let mut frames = Vec::new();
+        self.state.find_version(uri, self.end_frame(), |id| {
+            frames.push(id);
+            Ok(false)
+        })?;
+        let mut versions = Vec::with_capacity(frames.len());
+        for frame in frames.into_iter().rev() {
+            let commit = self.state.meta(frame)?.commit;
+            let end = self.tombstone(frame)?;
+            // What was superseded in its own commit was never seen.
+            if end.is_none_or(|row| row.commit > commit) {
+                versions.push(Version {
+                    frame,
+                    commit,
+                    end: end.map(|row| (row.commit, row.by)),
+                });
+            }
+        }
+        Ok(versions)
     }
 
     /// The nearest of this commit and its ancestors that will do, where all that are older than one that will do, do too. Commit

@@ -178,8 +178,14 @@ impl Snapshot {
         Ok((dead, bytes))
     }
 
+    /// The tombstones of the frames below an end from the commits after one up to this.
+    pub(crate) fn deaths(&self, end: FrameId, after: CommitId) -> Result<Vec<Tombstone>> {
+        let frames = FrameId(0)..end;
+        self.state.tombstones_between(frames, after, self.commit)
+    }
+
     /// A frame's tombstone, if it was dead at this commit.
-    fn tombstone(&self, id: FrameId) -> Result<Option<Tombstone>> {
+    pub(crate) fn tombstone(&self, id: FrameId) -> Result<Option<Tombstone>> {
         let tombstone = self.state.tombstone(id)?;
         Ok(tombstone.filter(|row| row.commit <= self.commit))
     }

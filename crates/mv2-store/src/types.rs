@@ -234,6 +234,18 @@ pub struct Changes {
     pub deleted: Vec<FrameId>,
 }
 
+/// One version of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Version {
+    /// The frame.
+    pub frame: FrameId,
+    /// The commit that put it.
+    pub commit: CommitId,
+    /// The commit from which on it is not visible any more, and the frame that took its place if one did.
+    pub end: Option<(CommitId, Option<FrameId>)>,
+}
+
 /// Figures of a snapshot and its file.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -105,6 +106,43 @@ fn seen_by_index(snapshot: &Snapshot) -> Vec<u64> {
     seen
 }
 
+/// The visible frames change by what [`Snapshot::changes_since`] says; documents keep their uris on the way.
+fn compare_changes(newest: &Snapshot) {
+    let last = newest.commit_id().0;
+    let visible = |snapshot: &Snapshot| -> BTreeSet<FrameId> {
+        let metas = snapshot.metas(FrameId(0)..snapshot.end_frame());
+        metas.map(|meta| meta.unwrap().id).collect()
+    };
+    for from in (0..=last).step_by(5) {
+        for to in (from..=last).step_by(7) {
+            let (from, to) = (newest.at(CommitId(from)), newest.at(CommitId(to)));
+            let (from, to) = (from.unwrap(), to.unwrap());
+            let changes = to.changes_since(from.commit_id()).unwrap();
+            let mut frames = visible(&from);
+            for (old, new) in &changes.superseded {
+                assert!(frames.remove(old));
+                assert_eq!(from.meta(*old).unwrap().uri, to.meta(*new).unwrap().uri);
+                frames.insert(*new);
+            }
+            assert!(changes.deleted.iter().all(|id| frames.remove(id)));
+            assert!(changes.added.iter().all(|id| frames.insert(*id)));
+            assert_eq!(frames, visible(&to));
+        }
+    }
+    for uri in (0..7).map(|n| format!("u{n}")) {
+        let versions = newest.versions(&uri).unwrap();
+        for commit in 0..=last {
+            let past = newest.at(CommitId(commit)).unwrap();
+            let then = versions.iter().find(|version| {
+                let over = version.end.is_some_and(|(end, _)| end.0 <= commit);
+                version.commit.0 <= commit && !over
+            });
+            let found = past.find_uri(&uri).unwrap();
+            assert_eq!(found, then.map(|version| version.frame));
+        }
+    }
+}
+
 #[test]
 fn each_commit_reads_as_it_did_when_it_was_the_newest() {
     let mut store = store();
@@ -140,6 +178,7 @@ fn each_commit_reads_as_it_did_when_it_was_the_newest() {
         }
         if round % 13 == 0 || round == 59 {
             let newest = store.snapshot().unwrap();
+            compare_changes(&newest);
             for (id, told_then) in then.iter().enumerate() {
                 let past = newest.at(CommitId(id as u64)).unwrap();
                 assert_eq!(&told(&past), told_then, "commit {id} after round {round}");

@@ -101,6 +101,7 @@ pub use memory::Memvid;
 pub use mv2_format::{CommitId, Frame, FrameId, FrameMeta, SegmentId, Timestamp};
 pub use mv2_store::{
     Changes, CheckpointPolicy, Clock, Commit, Problem, PutStatus, SystemClock, VerifyReport,
+    Version,
 };
 pub use mv2_time::{Cursor as TimelineCursor, When};
 pub use options::OpenOptions;

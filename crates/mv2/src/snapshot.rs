@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mv2_format::{CommitId, Frame, FrameId, FrameMeta, Timestamp};
-use mv2_store::{Changes, Commit};
+use mv2_store::{Changes, Commit, Version};
 
 use crate::context::{Context, ContextRequest};
 use crate::error::{Error, Result};
@@ -259,6 +259,46 @@ impl Snapshot {
     /// `no_such_commit`.
     pub fn changes(&self, id: impl Into<CommitId>) -> Result<Changes> {
         Ok(self.inner.changes(id.into())?)
+    }
+
+    /// What lies between an earlier commit and this one, frame by frame. What came and went in between is left out; a document
+    /// that was written anew several times is one pair of its first and its last frame.
+    ///
+    /// # Errors
+    /// `no_such_commit`, also for a later commit.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("notes.mv2");
+    /// use mv2::{Memvid, PutOptions};
+    ///
+    /// let mut mem = Memvid::create(&path)?;
+    /// for text in ["draft", "better", "final"] {
+    ///     mem.put_bytes_with_options(text.as_bytes(), PutOptions::builder().uri("a").build())?;
+    ///     mem.commit()?;
+    /// }
+    /// let changes = mem.snapshot()?.changes_since(1)?;
+    /// assert_eq!(changes.superseded, [(0.into(), 2.into())]);
+    /// assert_eq!(mem.snapshot()?.versions("a")?.len(), 3);
+    /// # Ok::<(), mv2::Error>(())
+    /// ```
+    pub fn changes_since(&self, earlier: impl Into<CommitId>) -> Result<Changes> {
+        Ok(self.inner.changes_since(earlier.into())?)
+    }
+
+    /// The versions of a document that have been visible under a uri up to this commit, oldest first. Each can be read
+    /// [at](Self::at) the commit that put it.
+    ///
+    /// # Errors
+    /// `no_such_uri` if there never was one.
+    pub fn versions(&self, uri: &str) -> Result<Vec<Version>> {
+        let versions = self.inner.versions(uri)?;
+        match versions.is_empty() {
+            true => Err(Error::NoSuchUri {
+                uri: uri.to_owned(),
+            }),
+            false => Ok(versions),
+        }
     }
 
     /// Figures: of frames and commits those of this commit, of the file as it is now. At a commit of the past, what is known of

@@ -63,6 +63,17 @@ const JSON: &[(&str, &str, &str)] = &[
          `{\"frame_id\",\"by\"}`, and of frames.",
     ),
     (
+        "diff",
+        r#"{"v":1,"from":{"id","time"},"to":{"id","time"},"added":[{"frame_id","uri","title"}],"superseded":[{"old","frame_id","uri","title","diff"}],"deleted":[{"frame_id","uri","title"}]}"#,
+        "`old` is the frame whose place was taken. `diff` is a unified diff of the texts, empty if they are the same, `null` with `--stat` \
+         and where one is no text.",
+    ),
+    (
+        "history",
+        r#"{"v":1,"as_of","uri","versions":[{"frame_id","commit","time","title","bytes","end":{"commit","by"},"diff"}]}"#,
+        "`commit` put the version, `end` says what ended it: `null` if nothing did, `by` is `null` if it was deleted. `diff` is to the version before, with `--diff`.",
+    ),
+    (
         "stats",
         r#"{"v":1,"as_of","frames","frames_total","commits","payload_bytes","file_bytes","live_bytes","dead_bytes","wal_bytes","wal_used_bytes","tail_frames","embedder","segments":{"..."},"sealed","advice"}"#,
         "`frames` are the visible ones. What is said of the file is of the file as it is now. `embedder` names what made the vectors, `null` if there are none. `segments` counts live segments by kind. `advice` is `vacuum` or `null`.",

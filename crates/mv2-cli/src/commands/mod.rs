@@ -5,8 +5,10 @@ mod completions;
 mod context;
 mod create;
 mod delete;
+mod diff;
 mod generate;
 mod get;
+mod history;
 mod log;
 mod optimize;
 mod put;
@@ -51,6 +53,8 @@ pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
         Command::Update(args) => update::run(args, global, output),
         Command::Delete(args) => delete::run(args, global, output),
         Command::Log(args) => log::run(args, global, output),
+        Command::Diff(args) => diff::run(args, global, output),
+        Command::History(args) => history::run(args, global, output),
         Command::Stats(args) => stats::run(args, global, output),
         Command::Verify(args) => verify::run(args, output),
         Command::Reembed(args) => reembed::run(args, global, output),

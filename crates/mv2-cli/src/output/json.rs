@@ -59,6 +59,14 @@ pub(crate) struct CommitRef {
     pub(crate) time: String,
 }
 
+impl CommitRef {
+    /// The empty memory before the first commit.
+    pub(crate) const EMPTY: Self = Self {
+        id: 0,
+        time: String::new(),
+    };
+}
+
 impl From<&Commit> for CommitRef {
     fn from(commit: &Commit) -> Self {
         Self {
@@ -440,4 +448,61 @@ pub(crate) fn round_ms(ms: f64) -> f64 {
 /// A date for a person.
 pub(crate) fn date(time: Timestamp) -> String {
     time.to_string().chars().take_while(|c| *c != 'T').collect()
+}
+
+/// `mv2 diff`. `from` and `to` are commits; the time of commit 0 is empty.
+#[derive(Serialize)]
+pub(crate) struct Diff {
+    pub(crate) v: u32,
+    pub(crate) from: CommitRef,
+    pub(crate) to: CommitRef,
+    pub(crate) added: Vec<DiffFrame>,
+    pub(crate) superseded: Vec<DiffPair>,
+    pub(crate) deleted: Vec<DiffFrame>,
+}
+
+/// A frame that differs.
+#[derive(Serialize)]
+pub(crate) struct DiffFrame {
+    pub(crate) frame_id: u64,
+    pub(crate) uri: Option<String>,
+    pub(crate) title: Option<String>,
+}
+
+/// A frame and the one whose place it took. `diff` is unified, empty if the texts are the same, and `null` if they were not
+/// compared.
+#[derive(Serialize)]
+pub(crate) struct DiffPair {
+    pub(crate) old: u64,
+    #[serde(flatten)]
+    pub(crate) frame: DiffFrame,
+    pub(crate) diff: Option<String>,
+}
+
+/// `mv2 history`, newest first.
+#[derive(Serialize)]
+pub(crate) struct History<'a> {
+    pub(crate) v: u32,
+    pub(crate) as_of: u64,
+    pub(crate) uri: &'a str,
+    pub(crate) versions: Vec<HistoryVersion>,
+}
+
+/// One version of a document: the commit that put it, and the one that ended it.
+#[derive(Serialize)]
+pub(crate) struct HistoryVersion {
+    pub(crate) frame_id: u64,
+    pub(crate) commit: u64,
+    pub(crate) time: String,
+    pub(crate) title: Option<String>,
+    pub(crate) bytes: u64,
+    pub(crate) end: Option<HistoryEnd>,
+    pub(crate) diff: Option<String>,
+}
+
+/// The end of a version; `by` is the frame that took its place, `null` if it was deleted.
+#[derive(Serialize)]
+pub(crate) struct HistoryEnd {
+    pub(crate) commit: u64,
+    pub(crate) by: Option<u64>,
 }
