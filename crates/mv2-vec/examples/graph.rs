@@ -3,11 +3,12 @@
 //!
 //! ```text
 //! cargo run --release -p mv2-vec --example graph -- clustered ROWS [--dump FOLDER] [--library]
-//! cargo run --release -p mv2-vec --example graph -- folder FOLDER [ROWS] [--library]
+//! cargo run --release -p mv2-vec --example graph -- folder FOLDER [ROWS] [--library | --beside]
 //! ```
 //!
 //! A folder holds `vectors.f32` and `queries.f32`: the number of dimensions as a u32, then the
-//! components of one vector after the other as f32, all little-endian.
+//! components of one vector after the other as f32, all little-endian. The segment that is built of
+//! them is kept there, for the next time. `--beside` is for `benches/hnswlib.py`.
 
 #![allow(
     clippy::print_stdout,
@@ -18,7 +19,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use instant_distance::{Builder, Heuristic, Hnsw, Point, Search};
 use mv2_format::{FrameId, SegmentBytes};
@@ -32,6 +33,8 @@ use mv2_vec::{
 const QUERIES: usize = 500;
 /// Hits that are wanted.
 const TOP_K: usize = 10;
+/// Candidates that are tried.
+const EFS: [usize; 11] = [32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
 /// Candidates of the library's search, which its graph has for good.
 const LIBRARY_EF: usize = 100;
 
@@ -41,15 +44,17 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let library = args.contains(&"--library");
-    let (stored, queries) = match args.as_slice() {
+    let (stored, queries, kept) = match args.as_slice() {
         ["clustered", rows, rest @ ..] => {
             let (stored, queries) = clustered(rows.parse().unwrap());
+            let mut kept = None;
             if let ["--dump", folder, ..] = rest {
                 fs::create_dir_all(folder).unwrap();
                 write(&Path::new(folder).join("vectors.f32"), &stored);
                 write(&Path::new(folder).join("queries.f32"), &queries);
+                kept = Some(Path::new(folder).join(format!("segment-{}", stored.len())));
             }
-            (stored, queries)
+            (stored, queries, kept)
         }
         ["folder", folder, rest @ ..] => {
             let mut stored = read(&Path::new(folder).join("vectors.f32"));
@@ -58,49 +63,73 @@ fn main() {
                 stored.truncate(rows);
             }
             queries.truncate(QUERIES);
-            (stored, queries)
+            let kept = Path::new(folder).join(format!("segment-{}", stored.len()));
+            (stored, queries, Some(kept))
         }
         _ => {
             println!(
-                "clustered ROWS [--dump FOLDER] [--library], or folder FOLDER [ROWS] [--library]"
+                "clustered ROWS [--dump FOLDER] [--library], or folder FOLDER [ROWS] [--library | --beside]"
             );
             return;
         }
     };
-    measure(&stored, &queries, library);
+    let searcher = searcher(&stored, kept.as_deref());
+    let scores = exact(&stored, &queries);
+    let truth: Vec<Truth<'_>> = scores
+        .iter()
+        .map(|scores| Truth::of(scores, |_| true))
+        .collect();
+    if args.contains(&"--beside") {
+        beside_others(&searcher, &queries, &truth);
+        return;
+    }
+    measure(&searcher, &stored, &queries, &truth);
+    if library {
+        compare(&searcher, &stored, &queries, &truth);
+    }
 }
 
-fn measure(stored: &Vectors, queries: &Vectors, library: bool) {
+/// Builds a segment, or takes the one that is kept.
+fn searcher(stored: &Vectors, kept: Option<&Path>) -> Searcher {
     let dims = stored[0].len();
     println!(
-        "{} vectors of {dims} dimensions, {} queries, kernel {}",
+        "{} vectors of {dims} dimensions, kernel {}",
         stored.len(),
-        queries.len(),
         Kernel::best().name()
     );
     let spec = Spec {
         exact: Exact::F16,
         ..Spec::new(dims as u32).unwrap()
     };
-    let start = Instant::now();
-    let segment = Arc::new(segment(&spec, stored));
+    let bytes = kept.and_then(|path| fs::read(path).ok());
+    let bytes = bytes.unwrap_or_else(|| {
+        let start = processor_time(Of::Process);
+        let bytes = build(&spec, stored);
+        let took = processor_time(Of::Process) - start;
+        println!("built in {:.1} s", took.as_secs_f64());
+        if let Some(path) = kept {
+            fs::write(path, &bytes).unwrap();
+        }
+        bytes
+    });
     println!(
-        "built in {:.1} s, {:.1} bytes a vector; calibrated (candidates, recall@10): {:?}",
-        start.elapsed().as_secs_f64(),
-        segment.len_bytes() as f64 / stored.len() as f64,
-        segment.calibration()
+        "{:.1} bytes a vector",
+        bytes.len() as f64 / stored.len() as f64
     );
-    let searcher = Searcher::new(spec, vec![View::all(segment)]).unwrap();
-    let scores = exact(stored, queries);
-    let truth: Vec<Truth<'_>> = scores
-        .iter()
-        .map(|scores| Truth::of(scores, |_| true))
-        .collect();
+    let segment = Segment::open(SegmentBytes::from_vec(bytes)).unwrap();
+    match segment.calibration() {
+        Some((ef, recall)) => println!("calibrated: {ef} candidates, recall@10 {recall:.4}"),
+        None => println!("no graph: a scan costs less"),
+    }
+    Searcher::new(spec, vec![View::all(Arc::new(segment))]).unwrap()
+}
+
+fn measure(searcher: &Searcher, stored: &Vectors, queries: &Vectors, truth: &[Truth<'_>]) {
     println!("\n{:<28}{:>9}{:>12}", "search", "recall", "us");
     let default = VecSearchOptions::default();
     let searched = |name: &str, options: VecSearchOptions<'_>| {
         let (found, us) = timed(queries, |query| searcher.search(query, &options).unwrap());
-        println!("{name:<28}{:>9.4}{us:>12.1}", recall(&truth, &found));
+        println!("{name:<28}{:>9.4}{us:>12.1}", recall(truth, &found));
     };
     searched(
         "exact",
@@ -110,16 +139,29 @@ fn measure(stored: &Vectors, queries: &Vectors, library: bool) {
         },
     );
     searched("default", default);
-    for ef in [24, 32, 48, 64, 96, 128, 192, 256, 512] {
+    for ef in EFS {
         let options = VecSearchOptions {
             ef: Some(ef),
             ..default
         };
         searched(&format!("ef {ef}"), options);
     }
-    filters(&searcher, stored, queries);
-    if library {
-        compare(&searcher, stored, queries, &truth);
+    filters(searcher, stored, queries);
+}
+
+/// Prints recall and time for each number of candidates, as JSON, for each line that comes in.
+fn beside_others(searcher: &Searcher, queries: &Vectors, truth: &[Truth<'_>]) {
+    println!("ready");
+    for _ in std::io::stdin().lines() {
+        let points = EFS.map(|ef| {
+            let options = VecSearchOptions {
+                ef: Some(ef),
+                ..VecSearchOptions::default()
+            };
+            let (found, us) = timed(queries, |query| searcher.search(query, &options).unwrap());
+            format!("[{}, {us}]", recall(truth, &found))
+        });
+        println!("[{}]", points.join(", "));
     }
 }
 
@@ -272,7 +314,7 @@ fn beside<P: Point + Send>(
     let (mut theirs, mut ours) = (f64::MAX, f64::MAX);
     let (mut found, mut hits) = (Vec::new(), Vec::new());
     for _ in 0..5 {
-        let start = processor_time();
+        let start = processor_time(Of::Thread);
         found = asked
             .iter()
             .map(|query| {
@@ -282,7 +324,7 @@ fn beside<P: Point + Send>(
             })
             .collect();
         theirs = theirs.min(micros(start, queries.len()));
-        let start = processor_time();
+        let start = processor_time(Of::Thread);
         hits = queries
             .iter()
             .map(|query| searcher.search(query, &options).unwrap())
@@ -309,14 +351,14 @@ fn beside<P: Point + Send>(
     );
 }
 
-fn segment(spec: &Spec, stored: &Vectors) -> Segment {
+fn build(spec: &Spec, stored: &Vectors) -> Vec<u8> {
     let mut builder = SegmentBuilder::new(*spec).unwrap();
     for (id, vector) in (0..).zip(stored) {
         let rows = encode_rows(spec, &[(0..1, vector)]).unwrap();
         builder.add(FrameId(id), &rows).unwrap();
     }
     let graph = Graph::Build(GraphOptions::default());
-    Segment::open(SegmentBytes::from_vec(builder.finish_with(&graph).unwrap())).unwrap()
+    builder.finish_with(&graph).unwrap()
 }
 
 /// The scores of all stored vectors for each query.
@@ -349,7 +391,7 @@ fn nearest(scores: &[f32], count: usize, wanted: impl Fn(u64) -> bool) -> Vec<u6
 fn timed(queries: &Vectors, mut search: impl FnMut(&[f32]) -> Vec<Hit>) -> (Vec<Vec<Hit>>, f64) {
     let (mut best, mut found) = (f64::MAX, Vec::new());
     for _ in 0..3 {
-        let start = processor_time();
+        let start = processor_time(Of::Thread);
         found = queries.iter().map(|query| search(query)).collect();
         best = best.min(micros(start, queries.len()));
     }
@@ -357,19 +399,32 @@ fn timed(queries: &Vectors, mut search: impl FnMut(&[f32]) -> Vec<Hit>) -> (Vec<
 }
 
 fn micros(start: Duration, count: usize) -> f64 {
-    (processor_time() - start).as_secs_f64() * 1e6 / count as f64
+    (processor_time(Of::Thread) - start).as_secs_f64() * 1e6 / count as f64
 }
 
-/// The time that this thread has had a processor, so that what else the machine does matters less.
+/// Whose time.
+#[derive(Clone, Copy)]
+enum Of {
+    Thread,
+    /// The graph is built by a thread of its own.
+    Process,
+}
+
+/// The time that a processor was ours, so that what else the machine does matters less.
 #[cfg(unix)]
-fn processor_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    time.try_into().unwrap()
+fn processor_time(of: Of) -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let clock = match of {
+        Of::Thread => ClockId::ThreadCPUTime,
+        Of::Process => ClockId::ProcessCPUTime,
+    };
+    clock_gettime(clock).try_into().unwrap()
 }
 
 #[cfg(not(unix))]
-fn processor_time() -> Duration {
-    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+fn processor_time(_: Of) -> Duration {
+    static START: std::sync::LazyLock<std::time::Instant> =
+        std::sync::LazyLock::new(std::time::Instant::now);
     START.elapsed()
 }
 

@@ -234,6 +234,25 @@ impl Segment {
         Ok(row)
     }
 
+    /// The numbers that a walk needs of each row or node that it comes to. They are little beside
+    /// the codes, so that all of them are checked at once.
+    pub(crate) fn numbers(&self) -> Result<Numbers<'_>> {
+        let rows = 0..self.rows();
+        let node_rows = match self.graph() {
+            Some(graph) if self.has_copies() => Some(
+                self.run(self.at.node_rows, 0..graph.nodes, 4)?
+                    .as_chunks()
+                    .0,
+            ),
+            _ => None,
+        };
+        Ok(Numbers {
+            scales: self.scales(rows.clone())?.as_chunks().0,
+            norms: self.norms(rows)?.as_chunks().0,
+            node_rows,
+        })
+    }
+
     /// Whether nodes stand for several rows.
     fn has_copies(&self) -> bool {
         let nodes = self.head.graph.as_ref().map(|graph| graph.nodes);
@@ -273,6 +292,15 @@ impl Segment {
     pub(crate) fn upper_links(&self, first: u32, position: u32) -> Result<&[u8]> {
         self.get(entry(self.at.upper, first + position, UPPER_LINKS * 4))
     }
+}
+
+/// Scale and squared norm of each row (no norms under the cosine), and the first row of each node
+/// where some stand for several.
+#[derive(Clone, Copy)]
+pub(crate) struct Numbers<'a> {
+    pub(crate) scales: &'a [[u8; 4]],
+    pub(crate) norms: &'a [[u8; 4]],
+    pub(crate) node_rows: Option<&'a [[u8; 4]]>,
 }
 
 /// Verify

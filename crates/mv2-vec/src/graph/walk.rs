@@ -12,21 +12,40 @@ use crate::error::{Error, Result};
 use crate::kernel::prefetch;
 use crate::layout::{GraphHead, NONE, ZERO_LINKS};
 use crate::query::Query;
-use crate::segment::Segment;
+use crate::segment::{Numbers, Segment};
 
 /// The graph of one segment, and what is searched for in it.
 #[derive(Clone, Copy)]
 pub(crate) struct Walk<'a> {
-    pub(crate) query: &'a Query,
-    pub(crate) segment: &'a Segment,
-    pub(crate) graph: &'a GraphHead,
-    /// Nodes to keep.
-    pub(crate) ef: usize,
-    /// Nodes to score at most.
-    pub(crate) budget: u64,
+    query: &'a Query,
+    segment: &'a Segment,
+    graph: &'a GraphHead,
+    numbers: Numbers<'a>,
+    ef: usize,
+    budget: u64,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    /// A walk that keeps `ef` nodes and scores at most `budget`; `None` if there is no graph.
+    pub(crate) fn new(
+        query: &'a Query,
+        segment: &'a Segment,
+        ef: usize,
+        budget: u64,
+    ) -> Result<Option<Self>> {
+        let Some(graph) = segment.graph() else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            query,
+            segment,
+            graph,
+            numbers: segment.numbers()?,
+            ef,
+            budget,
+        }))
+    }
+
     /// Up to `ef` of the nearest nodes that are `wanted`, nearest first; `None` if the budget does
     /// not suffice. Other nodes are only stepped over.
     pub(crate) fn nearest(
@@ -89,13 +108,13 @@ impl Walk<'_> {
         scratch.visit(entry);
         let mut visits = 1;
         self.take(scratch, entry, self.score(entry)?, wanted)?;
-        let mut fresh = Vec::with_capacity(ZERO_LINKS);
+        let (mut fresh, mut codes) = ([(0, 0); ZERO_LINKS], [&[][..]; ZERO_LINKS]);
+        let mut dots = [0; ZERO_LINKS];
         while let Some(near) = scratch.frontier.pop() {
             if scratch.kept.len() >= self.ef && near < scratch.farthest() {
                 break;
             }
-            // Lines of memory are asked for some time before they are needed.
-            fresh.clear();
+            let mut count = 0;
             for link in self.segment.zero_links(near.node())?.as_chunks().0 {
                 let node = u32::from_le_bytes(*link);
                 if node == NONE {
@@ -105,19 +124,26 @@ impl Walk<'_> {
                     return Err(bad_link(node, self.graph.nodes));
                 }
                 if scratch.visit(node) {
-                    let row = self.segment.node_row(node)?;
-                    let code = self.segment.code(row)?;
-                    prefetch(code);
-                    fresh.push((node, row, code));
+                    let row = self.row(node)?;
+                    fresh[count] = (node, row);
+                    codes[count] = self.segment.code(row)?;
+                    // Lines of memory are asked for some time before they are needed.
+                    prefetch(codes[count]);
+                    count += 1;
                 }
             }
-            visits += fresh.len() as u64;
+            // What is followed next, unless something nearer is found now.
+            if let Some(next) = scratch.frontier.peek() {
+                prefetch(self.segment.zero_links(next.node())?);
+            }
+            visits += count as u64;
             if visits > self.budget {
                 return Ok(None);
             }
-            for (node, row, code) in &fresh {
-                let score = self.near(*row, code)?;
-                self.take(scratch, *node, score, wanted)?;
+            let (code, dots) = (self.query.code(), &mut dots[..count]);
+            self.query.kernel.dots_of(code, &codes[..count], dots);
+            for ((node, row), dot) in fresh.iter().zip(dots) {
+                self.take(scratch, *node, self.near(*row, *dot), wanted)?;
             }
         }
         let mut nearest: Vec<Near> = scratch.kept.drain().map(|Reverse(near)| near).collect();
@@ -161,14 +187,38 @@ impl Walk<'_> {
     }
 
     fn score(&self, node: u32) -> Result<f32> {
-        let row = self.segment.node_row(node)?;
-        self.near(row, self.segment.code(row)?)
+        let row = self.row(node)?;
+        let code = self.segment.code(row)?;
+        Ok(self.near(row, self.query.kernel.dot(self.query.code(), code)))
     }
 
-    fn near(&self, row: u32, code: &[u8]) -> Result<f32> {
-        let dot = self.query.kernel.dot(self.query.code(), code);
-        let (scale, norm) = (self.segment.scale(row)?, self.segment.norm(row)?);
-        Ok(self.query.near(dot, scale, norm))
+    fn row(&self, node: u32) -> Result<u32> {
+        let rows = self.numbers.scales.len();
+        match self.numbers.node_rows {
+            None => Ok(node),
+            Some(node_rows) => match node_rows.get(node as usize) {
+                Some(row) if (u32::from_le_bytes(*row) as usize) < rows => {
+                    Ok(u32::from_le_bytes(*row))
+                }
+                _ => Err(Error::invalid(
+                    format!("a node with a row below {rows}"),
+                    node,
+                )),
+            },
+        }
+    }
+
+    /// The score of a row by its dot product.
+    fn near(&self, row: u32, dot: i32) -> f32 {
+        let at = |floats: &[[u8; 4]]| {
+            floats
+                .get(row as usize)
+                .map(|bytes| f32::from_le_bytes(*bytes))
+        };
+        // There are no norms under the cosine, where they are 1.
+        let scale = at(self.numbers.scales).unwrap_or(f32::NAN);
+        let norm = at(self.numbers.norms).unwrap_or(1.0);
+        self.query.near(dot, scale, norm)
     }
 }
 

@@ -179,6 +179,25 @@ impl Kernel {
             (code, others, out)
         );
     }
+
+    /// The dot products of a code with others, wherever they stand.
+    ///
+    /// # Panics
+    /// If `out` is not as long as `others`, or one of these not as long as the code.
+    pub(crate) fn dots_of(self, code: Code<'_>, others: &[&[u8]], out: &mut [i32]) {
+        assert_eq!(others.len(), out.len());
+        for other in others {
+            assert_eq!(other.len(), code.bytes.len());
+        }
+        dispatch!(
+            self,
+            dots_of_avx2,
+            dots_of_vnni,
+            neon::dots_of,
+            portable::dots_of,
+            (code, others, out)
+        );
+    }
 }
 
 /// Floating point: a vector with the bytes of another of the same length

@@ -35,3 +35,10 @@ pub(super) fn dots(code: Code<'_>, others: &[u8], out: &mut [i32]) {
         *out = dot(code, other);
     }
 }
+
+#[target_feature(enable = "neon")]
+pub(super) fn dots_of(code: Code<'_>, others: &[&[u8]], out: &mut [i32]) {
+    for (other, out) in others.iter().zip(out) {
+        *out = dot(code, other);
+    }
+}

@@ -19,6 +19,12 @@ pub(super) fn dots(code: Code<'_>, others: &[u8], out: &mut [i32]) {
     }
 }
 
+pub(super) fn dots_of(code: Code<'_>, others: &[&[u8]], out: &mut [i32]) {
+    for (other, out) in others.iter().zip(out) {
+        *out = dot(code, other);
+    }
+}
+
 pub(super) fn dot_f32(vector: &[f32], other: &[u8]) -> f32 {
     sum::<4>(vector, other, f32::from_le_bytes, |a, b| a * b)
 }

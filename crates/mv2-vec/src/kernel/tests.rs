@@ -45,6 +45,11 @@ proptest! {
             kernel.dots(Code::new(query), rows, &mut out);
             prop_assert_eq!(&out, &expected, "{}", kernel.name());
             prop_assert_eq!(kernel.dot(Code::new(query), &rows[..dims]), expected[0]);
+            let mut others: Vec<&[u8]> = rows.chunks(dims).collect();
+            others.reverse();
+            kernel.dots_of(Code::new(query), &others, &mut out);
+            out.reverse();
+            prop_assert_eq!(&out, &expected, "{}", kernel.name());
         }
     }
 

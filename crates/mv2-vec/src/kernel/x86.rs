@@ -64,9 +64,82 @@ pub(super) fn dot_vnni(code: Code<'_>, other: &[u8]) -> i32 {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn dots_vnni(code: Code<'_>, others: &[u8], out: &mut [i32]) {
-    for (other, out) in others.chunks_exact(code.bytes.len()).zip(out) {
+    let dims = code.bytes.len();
+    let (fours, rest) = out.as_chunks_mut::<4>();
+    let mut rows = others.chunks_exact(dims);
+    for out in fours {
+        if let (Some(a), Some(b), Some(c), Some(d)) =
+            (rows.next(), rows.next(), rows.next(), rows.next())
+        {
+            *out = dot4_vnni(code, [a, b, c, d]);
+        }
+    }
+    for (other, out) in rows.zip(rest) {
         *out = dot_vnni(code, other);
     }
+}
+
+/// Each of the others has as many bytes as the code.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn dots_of_vnni(code: Code<'_>, others: &[&[u8]], out: &mut [i32]) {
+    let (fours, rest) = others.as_chunks::<4>();
+    let (out_fours, out_rest) = out.as_chunks_mut::<4>();
+    for (four, out) in fours.iter().zip(out_fours) {
+        *out = dot4_vnni(code, *four);
+    }
+    for (other, out) in rest.iter().zip(out_rest) {
+        *out = dot_vnni(code, other);
+    }
+}
+
+/// Four at once: the code is loaded once, and the sums are folded together.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[inline]
+fn dot4_vnni(code: Code<'_>, others: [&[u8]; 4]) -> [i32; 4] {
+    let high = _mm512_set1_epi8(-128);
+    let mut sums = [_mm512_setzero_si512(); 4];
+    let (a, a_rest) = code.bytes.as_chunks::<64>();
+    let [b, c, d, e] = others.map(|other| other.as_chunks::<64>());
+    for ((((a, b), c), d), e) in a.iter().zip(b.0).zip(c.0).zip(d.0).zip(e.0) {
+        // SAFETY: an array of 64 bytes; the load needs no alignment.
+        let a = unsafe { _mm512_loadu_si512(a.as_ptr().cast()) };
+        for (sum, other) in sums.iter_mut().zip([b, c, d, e]) {
+            // SAFETY: as above.
+            let other = unsafe { _mm512_loadu_si512(other.as_ptr().cast()) };
+            *sum = _mm512_dpbusd_epi32(*sum, _mm512_xor_si512(other, high), a);
+        }
+    }
+    if !a_rest.is_empty() {
+        let mask = (1u64 << a_rest.len()) - 1;
+        // SAFETY: the mask has as many bits as the rest has bytes; others are not read.
+        let a = unsafe { _mm512_maskz_loadu_epi8(mask, a_rest.as_ptr().cast()) };
+        for (sum, other) in sums.iter_mut().zip([b.1, c.1, d.1, e.1]) {
+            if other.len() == a_rest.len() {
+                // SAFETY: as above, with a rest of the same length.
+                let other = unsafe { _mm512_maskz_loadu_epi8(mask, other.as_ptr().cast()) };
+                *sum = _mm512_dpbusd_epi32(*sum, _mm512_xor_si512(other, high), a);
+            }
+        }
+    }
+    let [a, b, c, d] = sums.map(|sum| {
+        _mm256_add_epi32(
+            _mm512_castsi512_si256(sum),
+            _mm512_extracti64x4_epi64(sum, 1),
+        )
+    });
+    // Each half of this has a part of each of the four sums.
+    let halves = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    let sums = _mm_add_epi32(
+        _mm256_castsi256_si128(halves),
+        _mm256_extracti128_si256(halves, 1),
+    );
+    let sums = _mm_sub_epi32(sums, _mm_set1_epi32(128 * code.sum));
+    [
+        _mm_extract_epi32(sums, 0),
+        _mm_extract_epi32(sums, 1),
+        _mm_extract_epi32(sums, 2),
+        _mm_extract_epi32(sums, 3),
+    ]
 }
 
 /// `other` has as many bytes as the code.
@@ -106,6 +179,13 @@ pub(super) fn dot_avx2(code: Code<'_>, other: &[u8]) -> i32 {
 #[target_feature(enable = "avx2")]
 pub(super) fn dots_avx2(code: Code<'_>, others: &[u8], out: &mut [i32]) {
     for (other, out) in others.chunks_exact(code.bytes.len()).zip(out) {
+        *out = dot_avx2(code, other);
+    }
+}
+
+#[target_feature(enable = "avx2")]
+pub(super) fn dots_of_avx2(code: Code<'_>, others: &[&[u8]], out: &mut [i32]) {
+    for (other, out) in others.iter().zip(out) {
         *out = dot_avx2(code, other);
     }
 }

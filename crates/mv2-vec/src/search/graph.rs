@@ -15,7 +15,7 @@ const SCAN: u64 = 1;
 /// A row out of a run.
 const PICK: u64 = 2;
 /// A node of a graph: its code comes from anywhere in memory, and its links have to be read.
-const VISIT: u64 = 8;
+const VISIT: u64 = 7;
 /// Nodes that a walk scores for each that it keeps.
 const VISITS: u64 = 20;
 /// Fewest nodes to keep where several segments share the work.
@@ -68,12 +68,8 @@ pub(super) fn offer(
             }
             budget = scan / VISIT;
         }
-        let walk = Walk {
-            query,
-            segment,
-            graph,
-            ef,
-            budget,
+        let Some(walk) = Walk::new(query, segment, ef, budget)? else {
+            return Ok(false);
         };
         let nodes = if matching == all {
             walk.nearest(|_| Ok(true))?
