@@ -75,6 +75,22 @@ impl Corpus {
         text
     }
 
+    /// The sentences of at least `min` bytes, shuffled.
+    pub(crate) fn in_any_order(&mut self, min: usize) -> Vec<String> {
+        let long = self.sentences.iter().filter(|text| text.len() >= min);
+        let mut sentences: Vec<String> = long.cloned().collect();
+        self.shuffle(&mut sentences);
+        sentences
+    }
+
+    /// Brings texts into some other order.
+    pub(crate) fn shuffle(&mut self, texts: &mut [String]) {
+        for at in (1..texts.len()).rev() {
+            let other = self.random.below(at as u64 + 1);
+            texts.swap(at, other as usize);
+        }
+    }
+
     /// A number from 0 to `end`, without it.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.random.below(end)

@@ -28,6 +28,9 @@ mod import;
 // How large a memory is for its text.
 mod size;
 
+// Real vectors to measure with.
+mod vectors;
+
 // Writes the pages that are made from code, and checks that they still are what it says.
 mod codegen;
 
@@ -79,6 +82,8 @@ Commands:
   import FOLDER...       Measure the speed of an import beside that of tantivy. Build with --release
   latency FOLDER...      Measure searches over several segments, beside dead documents, and among a million
                          frames. Build with --release
+  vectors OUT FOLDER...  Write vectors of the sentences and questions of retrieval sets into the folder OUT, to
+                         measure mv2-vec with. Build with --release
   ci                     Everything that a change must pass
   codegen [--check]      Write docs/cli.md from the command's own definition of its flags; --check only
                          compares
@@ -119,6 +124,10 @@ fn main() -> ExitCode {
         ["size", folders @ ..] if !folders.is_empty() => {
             let folders: Vec<_> = folders.iter().map(std::path::PathBuf::from).collect();
             size::run(&folders)
+        }
+        ["vectors", out, folders @ ..] if !folders.is_empty() => {
+            let folders: Vec<_> = folders.iter().map(std::path::PathBuf::from).collect();
+            vectors::run(out.as_ref(), &folders)
         }
         ["import", folders @ ..] if !folders.is_empty() => {
             let folders: Vec<_> = folders.iter().map(std::path::PathBuf::from).collect();

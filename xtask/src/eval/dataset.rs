@@ -145,6 +145,12 @@ pub(crate) fn documents(folder: &Path) -> Result<Vec<Doc>> {
     Ok(docs)
 }
 
+/// The questions of a set alone, judged or not.
+pub(crate) fn questions(folder: &Path) -> Result<Vec<String>> {
+    let lines = lines(folder, "queries.jsonl")?;
+    Ok(lines.into_iter().map(|(_, line)| line.text).collect())
+}
+
 /// A second document of an id would take the place of the first one, unnoticed.
 fn unique<'a>(folder: &Path, name: &str, ids: impl Iterator<Item = &'a String>) -> Result<()> {
     let mut seen = HashSet::new();
