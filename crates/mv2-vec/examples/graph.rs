@@ -73,24 +73,25 @@ fn main() {
             return;
         }
     };
-    let searcher = searcher(&stored, kept.as_deref());
+    let beside = args.contains(&"--beside");
+    let searcher = searcher(&stored, kept.as_deref(), library || beside);
     let scores = exact(&stored, &queries);
     let truth: Vec<Truth<'_>> = scores
         .iter()
         .map(|scores| Truth::of(scores, |_| true))
         .collect();
-    if args.contains(&"--beside") {
+    if beside {
         beside_others(&searcher, &queries, &truth);
-        return;
-    }
-    measure(&searcher, &stored, &queries, &truth);
-    if library {
+    } else if library {
         compare(&searcher, &stored, &queries, &truth);
+    } else {
+        measure(&searcher, &stored, &queries, &truth);
     }
 }
 
-/// Builds a segment, or takes the one that is kept.
-fn searcher(stored: &Vectors, kept: Option<&Path>) -> Searcher {
+/// Builds a segment, or takes the one that is kept; with a graph, also where a scan costs less, if
+/// it is to be compared.
+fn searcher(stored: &Vectors, kept: Option<&Path>, compared: bool) -> Searcher {
     let dims = stored[0].len();
     println!(
         "{} vectors of {dims} dimensions, kernel {}",
@@ -101,22 +102,21 @@ fn searcher(stored: &Vectors, kept: Option<&Path>) -> Searcher {
         exact: Exact::F16,
         ..Spec::new(dims as u32).unwrap()
     };
-    let bytes = kept.and_then(|path| fs::read(path).ok());
-    let bytes = bytes.unwrap_or_else(|| {
+    let open = |bytes| Segment::open(SegmentBytes::from_vec(bytes)).unwrap();
+    let kept_segment = kept.and_then(|path| fs::read(path).ok()).map(open);
+    let kept_segment = kept_segment.filter(|segment| !compared || segment.nodes().is_some());
+    let segment = kept_segment.unwrap_or_else(|| {
         let start = processor_time(Of::Process);
-        let bytes = build(&spec, stored);
+        let bytes = build(&spec, stored, compared);
         let took = processor_time(Of::Process) - start;
         println!("built in {:.1} s", took.as_secs_f64());
         if let Some(path) = kept {
             fs::write(path, &bytes).unwrap();
         }
-        bytes
+        open(bytes)
     });
-    println!(
-        "{:.1} bytes a vector",
-        bytes.len() as f64 / stored.len() as f64
-    );
-    let segment = Segment::open(SegmentBytes::from_vec(bytes)).unwrap();
+    let each = segment.len_bytes() as f64 / stored.len() as f64;
+    println!("{each:.1} bytes a vector");
     match segment.calibration() {
         Some((ef, recall)) => println!("calibrated: {ef} candidates, recall@10 {recall:.4}"),
         None => println!("no graph: a scan costs less"),
@@ -351,13 +351,16 @@ fn beside<P: Point + Send>(
     );
 }
 
-fn build(spec: &Spec, stored: &Vectors) -> Vec<u8> {
+fn build(spec: &Spec, stored: &Vectors, compared: bool) -> Vec<u8> {
     let mut builder = SegmentBuilder::new(*spec).unwrap();
     for (id, vector) in (0..).zip(stored) {
         let rows = encode_rows(spec, &[(0..1, vector)]).unwrap();
         builder.add(FrameId(id), &rows).unwrap();
     }
-    let graph = Graph::Build(GraphOptions::default());
+    let graph = Graph::Build(GraphOptions {
+        ef: compared.then_some(64),
+        ..GraphOptions::default()
+    });
     builder.finish_with(&graph).unwrap()
 }
 

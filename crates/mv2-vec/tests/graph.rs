@@ -203,7 +203,7 @@ fn correlated(searcher: &Searcher, query: &[f32], percent: usize, near: bool) ->
 fn filters_that_go_with_the_query_or_against_it_lose_nothing() {
     let spec = spec(Metric::Cosine);
     let mut clusters = Clusters::new(5);
-    let searcher = searcher(&spec, &clusters.vectors(10_000));
+    let searcher = searcher(&spec, &clusters.vectors(6_000));
     for near in [true, false] {
         for percent in [50, 10, 1] {
             for (options, least) in [(VecSearchOptions::default(), 0.99), (by_graph(), 0.95)] {

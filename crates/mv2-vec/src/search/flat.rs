@@ -10,6 +10,8 @@ use super::collect::Collector;
 
 /// Rows whose dot products are computed at a time: few enough to stay in the first cache.
 const BLOCK: u32 = 512;
+/// Rows that are passed over together.
+const GROUP: usize = 16;
 
 /// Offers all visible rows of a view.
 pub(super) fn scan(
@@ -77,14 +79,23 @@ fn scan_blocks(
             .dots(code, segment.codes(rows.clone())?, &mut dots[..len]);
         read(segment.scales(rows.clone())?, &mut scales);
         read(segment.norms(rows.clone())?, &mut norms);
-        for at in 0..len {
-            uppers[at] =
-                query.near(dots[at], scales[at], norms[at]) + query.off(scales[at], norms[at]);
+        let numbers = dots.iter().zip(&scales).zip(&norms);
+        for (upper, ((dot, scale), norm)) in uppers[..len].iter_mut().zip(numbers) {
+            *upper = query.near(*dot, *scale, *norm) + query.off(*scale, *norm);
         }
         let mut offsets: Option<&[[u8; 4]]> = None;
-        for at in 0..len {
-            let row = start + at as u32;
-            if uppers[at] >= collector.threshold() && wanted(row) {
+        for first in (0..len).step_by(GROUP) {
+            // Nearly all groups have no row that is of interest, which is soon seen.
+            let (group, threshold) = (first..len.min(first + GROUP), collector.threshold());
+            let uppers_here = uppers[group.clone()].iter();
+            if uppers_here.filter(|upper| **upper >= threshold).count() == 0 {
+                continue;
+            }
+            for at in group {
+                let row = start + at as u32;
+                if uppers[at] < collector.threshold() || !wanted(row) {
+                    continue;
+                }
                 let offsets = match offsets {
                     Some(offsets) => offsets,
                     None => {
