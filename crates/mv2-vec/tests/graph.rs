@@ -169,20 +169,22 @@ fn a_search_finds_what_a_scan_finds() {
 fn a_graph_is_calibrated_and_left_out_where_a_scan_costs_less() {
     let spec = spec(Metric::Cosine);
     let mut clusters = Clusters::new(3);
-    let vectors = clusters.vectors(12_000);
+    // Of few directions, as embeddings are: 32 are so many that a scan costs less.
+    let mut flat = |count| {
+        let mut vectors = clusters.vectors(count);
+        vectors.iter_mut().for_each(|vector| vector[10..].fill(0.0));
+        vectors
+    };
+    let (vectors, asked) = (flat(10_000), flat(200));
     let wanted = Graph::Build(GraphOptions::default());
     let small = builder(&spec, &vectors[..1_000]);
     let flat = builder(&spec, &vectors[..1_000]).finish().unwrap();
     assert!(small.finish_with(&wanted).unwrap() == flat);
     let large = open(builder(&spec, &vectors).finish_with(&wanted).unwrap());
     let (ef, measured) = large.calibration().unwrap();
-    assert!(measured >= 0.995 && ef < 100, "{ef} {measured}");
+    assert!(measured >= 0.998 && ef < 70, "{ef} {measured}");
     let searcher = Searcher::new(spec, vec![View::all(large)]).unwrap();
-    let found = recall(
-        &searcher,
-        &clusters.vectors(200),
-        VecSearchOptions::default(),
-    );
+    let found = recall(&searcher, &asked, VecSearchOptions::default());
     assert!(found >= 0.985, "{found}");
 }
 
