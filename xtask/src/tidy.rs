@@ -396,7 +396,7 @@ fn fenced<'a>(text: &'a str, language: &str) -> Option<&'a str> {
     Some(&text[start..start + end])
 }
 
-/// No trailing blanks; nothing that holds on one machine only.
+/// No trailing blanks, no marks of a merge that was left half done; nothing that holds on one machine only.
 fn text(tree: &Tree, problems: &mut Vec<String>) {
     // Composed, so that this file does not hold them.
     let needles: Vec<String> = [
@@ -423,6 +423,12 @@ fn text(tree: &Tree, problems: &mut Vec<String>) {
             let number = index + 1;
             if line.ends_with([' ', '\t', '\r']) {
                 problems.push(format!("{file}:{number}: blanks at the end of the line"));
+            }
+            if ["<", ">", "|"]
+                .iter()
+                .any(|mark| line.starts_with(&format!("{} ", mark.repeat(7))))
+            {
+                problems.push(format!("{file}:{number}: the mark of a conflict"));
             }
             let found = needles.iter().find(|needle| {
                 line.match_indices(needle.as_str()).any(|(at, _)| {
