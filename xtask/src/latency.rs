@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use mv2::{CheckpointPolicy, Memvid, Mode, PutOptions, SearchRequest};
+use mv2::{CheckpointPolicy, Memvid, Mode, PutOptions, SearchRequest, Selector, Snapshot};
 
 use crate::corpus::Corpus;
 use crate::workspace::{must, release_binary};
@@ -41,6 +41,10 @@ const FIRST: [&str; 10] = [
 const PUTS: u32 = 100;
 /// What the median of them may take.
 const PUT_GOAL: Duration = Duration::from_millis(10);
+
+/// Commits of one frame each, and what it may take to list ten of them or to open the past at one.
+const COMMITS: u64 = 100_000;
+const PAST_GOAL: Duration = Duration::from_millis(10);
 
 /// Short frames of the large memory and of the small one.
 const MANY: usize = 1_000_000;
@@ -85,6 +89,30 @@ pub(crate) fn run(folders: &[PathBuf]) -> Result<()> {
         plain,
         1.1,
     );
+    // Commit 1 saw all of them: the history segment is asked as well, and nothing is dead.
+    met &= line(
+        "as of a commit at which none was dead / none",
+        median_at(&dead.at(1)?, &queries)?,
+        plain,
+        1.2,
+    );
+    // Later frames lie behind the cut-off of commit 2, at which a tenth was dead.
+    for document in &documents[..DOCUMENTS / 10] {
+        dead.put_bytes(format!("again {document}").as_bytes())?;
+    }
+    dead.commit()?;
+    dead.optimize()?;
+    let head = median(&dead, &queries)?;
+    let past = median_at(&dead.at(2)?, &queries)?;
+    met &= line(
+        "as of a commit at which 10 % were dead / head",
+        past,
+        head,
+        2.0,
+    );
+    let past = median_at(&dead.at(1)?, &queries)?;
+    met &= line("as of the first commit / head", past, head, 2.0);
+    met &= many_commits(&folder.path().join("commits.mv2"))?;
     let few = short(&folder.path().join("few.mv2"), FEW)?;
     let many = short(&folder.path().join("many.mv2"), MANY)?;
     println!("open and first search, 1,000,000 / 2,000 short frames:");
@@ -112,6 +140,41 @@ fn line(name: &str, took: Duration, other: Duration, goal: f64) -> bool {
     };
     println!("{name}: {took:.1?} / {other:.1?} = {ratio:.2} {goal_text}");
     goal == 0.0 || ratio <= goal
+}
+
+/// Whether the past of a memory with many commits opens in time, anew for each.
+fn many_commits(path: &Path) -> Result<bool> {
+    let mut mem = Memvid::builder()
+        .no_embedder()
+        .background(false)
+        .create(path)?;
+    for commit in 0..COMMITS {
+        mem.put_bytes(format!("note {commit}").as_bytes())?;
+        mem.commit()?;
+    }
+    drop(mem);
+    let (mut open, mut log) = (Duration::ZERO, Duration::ZERO);
+    let (mut by_id, mut by_time) = (Duration::ZERO, Duration::ZERO);
+    let slower = |worst: &mut Duration, start: Instant| *worst = start.elapsed().max(*worst);
+    for id in (1..COMMITS).step_by(COMMITS as usize / 100) {
+        let start = Instant::now();
+        let mem = Memvid::open_read_only(path)?;
+        slower(&mut open, start);
+        let start = Instant::now();
+        ensure!(mem.log(10)?.len() == 10);
+        slower(&mut log, start);
+        let start = Instant::now();
+        let past = mem.at(id)?;
+        slower(&mut by_id, start);
+        let time = past.commit(id)?.time;
+        let start = Instant::now();
+        ensure!(mem.at(Selector::Time(time))?.commit_id().get() == id);
+        slower(&mut by_time, start);
+    }
+    println!(
+        "{COMMITS} commits, slowest of 100: open {open:.1?}, log of 10 {log:.1?}, a commit by its number {by_id:.1?}, by its time {by_time:.1?}"
+    );
+    Ok(log.max(by_id).max(by_time) < PAST_GOAL)
 }
 
 fn whole(path: &Path, documents: &[String]) -> Result<Memvid> {
@@ -214,6 +277,10 @@ fn put_process(mv2: &Path, memory: &Path) -> Result<[Duration; 2]> {
 
 /// The median over the questions, each at its fastest of three.
 fn median(mem: &Memvid, queries: &[String]) -> Result<Duration> {
+    median_at(&mem.snapshot()?, queries)
+}
+
+fn median_at(snapshot: &Snapshot, queries: &[String]) -> Result<Duration> {
     let mut times = Vec::with_capacity(queries.len());
     for query in queries {
         let mut best = Duration::MAX;
@@ -223,7 +290,7 @@ fn median(mem: &Memvid, queries: &[String]) -> Result<Duration> {
                 .snippet_chars(0)
                 .build();
             let start = Instant::now();
-            mem.search(request)?;
+            snapshot.search(request)?;
             best = best.min(start.elapsed());
         }
         times.push(best);
