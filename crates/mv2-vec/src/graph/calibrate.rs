@@ -22,14 +22,17 @@ pub(crate) fn calibrate(
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Option<(u32, f32)>> {
     let sample = Sample::new(segment, cancelled)?;
+    let mut reached = false;
     for ef in TRIED {
         if cancelled() || !walk_pays(ef.into(), segment.rows().into()) {
             break;
         }
         let recall = sample.recall(ef)?;
-        if recall >= WANTED {
+        // One step more than it takes: some questions are harder than all of the sample.
+        if reached {
             return Ok(Some((ef, recall)));
         }
+        reached = recall >= WANTED;
     }
     Ok(None)
 }
