@@ -163,6 +163,7 @@ fn link<'a>(
             match receiver.recv_timeout(PATIENCE) {
                 Err(mpsc::RecvTimeoutError::Timeout) if cancelled() => {
                     stop.store(true, Ordering::Relaxed);
+                    return receiver.recv().ok();
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => return None,
