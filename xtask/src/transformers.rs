@@ -23,6 +23,9 @@ pub(crate) fn run() -> Result<()> {
             .args(["--", "-D", "warnings"]),
     )?;
     must(cargo(&["test"]).args(package))?;
+    let command = ["-p", "mv2-cli", "--features", "full", "--test", "models"];
+    must(cargo(&["clippy"]).args(command).args(["--", "-D", "warnings"]))?;
+    must(cargo(&["test"]).args(command))?;
     match weights() {
         Ok(folder) => {
             let mut test = cargo(&["test", "--test", "bert"]);

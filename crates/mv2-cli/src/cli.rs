@@ -97,6 +97,8 @@ pub(crate) enum Command {
     Unseal(UnsealArgs),
     /// Copy the newest commit and its history, also while others write
     Backup(BackupArgs),
+    /// List embedding models, download one, or say where it is
+    Models(ModelsArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
     /// Print a page that is made from these definitions
@@ -566,6 +568,35 @@ pub(crate) struct BackupArgs {
     /// The copy; there must not be a file yet
     #[arg(value_name = "DST")]
     pub(crate) destination: PathBuf,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  mv2 models                               what there is, and what is on this machine
+  mv2 models pull multilingual-e5-small    download one
+  mv2 models path multilingual-e5-small    its folder
+
+Models lie in the cache of Hugging Face's hub (HF_HUB_CACHE, HF_HOME), where other programs find them, too. Nothing
+but `pull` downloads any, and with HF_HUB_OFFLINE=1 it does not either. HF_ENDPOINT names a mirror.")]
+pub(crate) struct ModelsArgs {
+    /// What to do
+    #[arg(default_value = "list")]
+    pub(crate) action: ModelsAction,
+    /// A model of the list, or any other as publisher/name
+    #[arg(value_name = "MODEL", required_if_eq_any([("action", "pull"), ("action", "path")]))]
+    pub(crate) model: Option<String>,
+}
+
+/// What to do with models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModelsAction {
+    /// List the models that have a name here
+    List,
+    /// Download a model, or the rest of it
+    Pull,
+    /// Print the folder of a model
+    Path,
 }
 
 #[derive(Args, Debug)]

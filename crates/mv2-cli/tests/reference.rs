@@ -134,6 +134,7 @@ fn the_json_of_the_reference_is_what_is_printed() {
         &["vacuum", "a.mv2"],
         &["seal", "a.mv2"],
         &["unseal", "a.mv2"],
+        &["models"],
     ];
     for args in runs {
         let printed = mv2(folder, &[*args, &["--json"]].concat());

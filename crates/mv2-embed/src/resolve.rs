@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::embedder::Embedder;
 use crate::error::{Error, Result};
 use crate::hub::HubCache;
-use crate::known::{FILES, KnownModel};
+use crate::known::KnownModel;
 
 /// The name of the built-in model.
 pub const BUILT_IN: &str = "mv2-static";
@@ -59,7 +59,7 @@ fn find_in(model: &str, cache: Option<&HubCache>) -> Result<PathBuf> {
             });
         }
     };
-    let found = cache.and_then(|cache| cache.find(repo, &FILES));
+    let found = cache.and_then(|cache| cache.find_model(repo));
     match found {
         Some(snapshot) => Ok(snapshot.folder),
         None => Err(Error::NotHere {
@@ -114,6 +114,7 @@ fn not_built_in(model: &str, feature: &'static str) -> Result<Arc<dyn Embedder>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::known::FILES;
 
     #[test]
     fn models_are_found_by_name_and_by_folder() {

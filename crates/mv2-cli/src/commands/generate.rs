@@ -109,6 +109,12 @@ const JSON: &[(&str, &str, &str)] = &[
         r#"{"v":1,"path","commit","bytes_before","bytes_after"}"#,
         "`path` is the copy, `commit` the newest commit in it.",
     ),
+    (
+        "models",
+        r#"{"v":1,"models":[{"name","repo","about","dims","max_tokens","bytes","path","revision","usable"}]}"#,
+        "All models of the list, or the one that was asked for. `path` and `revision` are `null` if it is not on this \
+         machine, `usable` says whether this build can run it. What is not known of a model is `null`.",
+    ),
 ];
 
 const HEAD: &str = "\

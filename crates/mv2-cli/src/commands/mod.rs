@@ -10,6 +10,7 @@ mod generate;
 mod get;
 mod history;
 mod log;
+mod models;
 mod optimize;
 mod put;
 mod reembed;
@@ -63,6 +64,7 @@ pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
         Command::Seal(args) => seal::run(args, global, output),
         Command::Unseal(args) => unseal::run(args, global, output),
         Command::Backup(args) => backup::run(args, global, output),
+        Command::Models(args) => models::run(args, output),
         Command::Completions(args) => completions::run(args, output),
         Command::Generate(args) => generate::run(args, output),
     }

@@ -505,4 +505,24 @@ pub(crate) struct HistoryVersion {
 pub(crate) struct HistoryEnd {
     pub(crate) commit: u64,
     pub(crate) by: Option<u64>,
+
+/// `mv2 models`.
+#[derive(Serialize)]
+pub(crate) struct Models<'a> {
+    pub(crate) v: u32,
+    pub(crate) models: Vec<Model<'a>>,
+}
+
+/// An embedding model.
+#[derive(Serialize)]
+pub(crate) struct Model<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) repo: Option<&'a str>,
+    pub(crate) about: Option<&'a str>,
+    pub(crate) dims: Option<u32>,
+    pub(crate) max_tokens: Option<u32>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) path: Option<String>,
+    pub(crate) revision: Option<String>,
+    pub(crate) usable: bool,
 }

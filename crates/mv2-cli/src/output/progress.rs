@@ -64,6 +64,38 @@ impl Progress {
     }
 }
 
+/// A bar over the bytes of a download, with the name of the file that arrives, until it is dropped.
+#[cfg(feature = "full")]
+pub(crate) struct Download(ProgressBar);
+
+#[cfg(feature = "full")]
+impl Download {
+    /// A bar if it may be drawn.
+    pub(crate) fn new(draw: bool) -> Self {
+        if !draw {
+            return Self(ProgressBar::hidden());
+        }
+        let template = "{msg} {wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+        Self(ProgressBar::no_length().with_style(style(template)))
+    }
+
+    /// So many bytes are here, of so many in all.
+    pub(crate) fn set(&self, file: &str, bytes: u64, total: u64) {
+        if self.0.message() != file {
+            self.0.set_message(file.to_owned());
+        }
+        self.0.set_length(total);
+        self.0.set_position(bytes);
+    }
+}
+
+#[cfg(feature = "full")]
+impl Drop for Download {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// A sign of life for what has no measurable progress, until it is dropped.
 pub(crate) struct Spinner(ProgressBar);
 

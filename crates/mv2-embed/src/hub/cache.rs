@@ -10,6 +10,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::known::FILES;
+
 /// The branch that is asked for.
 pub(super) const BRANCH: &str = "main";
 
@@ -67,6 +69,11 @@ impl HubCache {
         let folder = snapshots.join(&revision);
         let whole = files.iter().all(|file| folder.join(file).is_file());
         whole.then_some(Snapshot { folder, revision })
+    }
+
+    /// The snapshot of a model that has all that is needed to run it.
+    pub fn find_model(&self, repo: &str) -> Option<Snapshot> {
+        self.find(repo, &FILES)
     }
 
     fn from_variables(
