@@ -24,7 +24,11 @@ pub(crate) fn run() -> Result<()> {
     )?;
     must(cargo(&["test"]).args(package))?;
     let command = ["-p", "mv2-cli", "--features", "full", "--test", "models"];
-    must(cargo(&["clippy"]).args(command).args(["--", "-D", "warnings"]))?;
+    must(
+        cargo(&["clippy"])
+            .args(command)
+            .args(["--", "-D", "warnings"]),
+    )?;
     must(cargo(&["test"]).args(command))?;
     match weights() {
         Ok(folder) => {
