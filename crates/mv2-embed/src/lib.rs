@@ -27,5 +27,5 @@ pub use hub::{PullError, PullOptions, PullProgress, pull};
 pub use known::{KNOWN_MODELS, KnownModel};
 #[cfg(feature = "remote")]
 pub use remote::{ApiKey, RemoteEmbedder, RemoteOptions, ServiceError};
-pub use resolve::{BUILT_IN, find, open};
+pub use resolve::{BUILT_IN, find, open, open_by_name};
 pub use spec::{EmbedSpec, Pooling, Precision};

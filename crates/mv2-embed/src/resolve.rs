@@ -27,6 +27,20 @@ pub const BUILT_IN: &str = "mv2-static";
 /// [`Error::UnknownModel`] for what is neither, [`Error::NotHere`] for a model that is not on this machine,
 /// [`Error::NotBuiltIn`] where this build cannot run it, and what is wrong with its files.
 pub fn open(model: &str) -> Result<Arc<dyn Embedder>> {
+    open_found(model, find)
+}
+
+/// As [`open`], for a name that stands in a file: it never means a folder, which the file's author would choose.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_by_name(model: &str) -> Result<Arc<dyn Embedder>> {
+    open_found(model, |model| {
+        find_in(model, Folders::Never, HubCache::from_env().as_ref())
+    })
+}
+
+fn open_found(model: &str, find: impl Fn(&str) -> Result<PathBuf>) -> Result<Arc<dyn Embedder>> {
     if model.eq_ignore_ascii_case(BUILT_IN) {
         return built_in();
     }
@@ -44,13 +58,20 @@ pub fn open(model: &str) -> Result<Arc<dyn Embedder>> {
 /// # Errors
 /// [`Error::UnknownModel`] for what is neither a name nor a folder, [`Error::NotHere`] for a model that is not in the cache.
 pub fn find(model: &str) -> Result<PathBuf> {
-    find_in(model, HubCache::from_env().as_ref())
+    find_in(model, Folders::Too, HubCache::from_env().as_ref())
 }
 
-fn find_in(model: &str, cache: Option<&HubCache>) -> Result<PathBuf> {
+/// Whether what is written as a folder may be one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Folders {
+    Too,
+    Never,
+}
+
+fn find_in(model: &str, folders: Folders, cache: Option<&HubCache>) -> Result<PathBuf> {
     let repo = match KnownModel::find(model) {
         Some(known) => known.repo,
-        None if is_path(model) => return Ok(PathBuf::from(model)),
+        None if folders == Folders::Too && is_path(model) => return Ok(PathBuf::from(model)),
         None if is_repo(model) => model,
         None => {
             return Err(Error::UnknownModel {
@@ -120,7 +141,7 @@ mod tests {
     fn models_are_found_by_name_and_by_folder() {
         let root = tempfile::tempdir().unwrap();
         let cache = HubCache::at(root.path());
-        let find = |model: &str| find_in(model, Some(&cache));
+        let find = |model: &str| find_in(model, Folders::Too, Some(&cache));
         let error = find("bge-small-en-v1.5").unwrap_err();
         assert!(matches!(error, Error::NotHere { .. }), "{error}");
         let folder = cache
@@ -135,6 +156,10 @@ mod tests {
         assert_eq!(find("./mine").unwrap(), Path::new("./mine"));
         assert_eq!(find(root.path().to_str().unwrap()).unwrap(), root.path());
         assert!(matches!(find("else/one"), Err(Error::NotHere { .. })));
+        for folder in ["./mine", root.path().to_str().unwrap()] {
+            let named = find_in(folder, Folders::Never, Some(&cache));
+            assert!(matches!(named, Err(Error::UnknownModel { .. })), "{folder}");
+        }
         let error = find("bge-smal-en").unwrap_err();
         assert!(
             error
@@ -148,6 +173,6 @@ mod tests {
                 "{name}"
             );
         }
-        assert!(find_in("gte-large", None).is_err());
+        assert!(find_in("gte-large", Folders::Too, None).is_err());
     }
 }

@@ -3,19 +3,17 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mv2_embed::Embedder;
+use mv2_embed::{BUILT_IN, Embedder};
 
 use crate::error::{Error, Result};
 use crate::vectors::Space;
 
-/// The name of the built-in embedder.
-#[cfg(feature = "static")]
-const BUILT_IN: &str = "mv2-static";
-
-/// The embedder of a name, as the command line and the files have it.
+/// The embedder of a name, as the command line has it: the built-in one, or, with the feature `candle`, a transformer by its name
+/// or folder; see [`embed::open`](mv2_embed::open). Nothing is downloaded.
 ///
 /// # Errors
-/// `unknown_embedder` if this build has none of this name.
+/// `unknown_embedder` if there is none of this name, `model_not_here` if it is not on this machine, `unsupported` if this build
+/// cannot run it, `embedding_failed` if its files are not as they should be.
 ///
 /// ```
 /// # #[cfg(feature = "static")] {
@@ -26,22 +24,21 @@ const BUILT_IN: &str = "mv2-static";
 /// # Ok::<(), mv2::Error>(())
 /// ```
 pub fn resolve(name: &str) -> Result<Arc<dyn Embedder>> {
-    #[cfg(feature = "static")]
-    if name == BUILT_IN {
-        return Ok(Arc::new(mv2_embed::StaticEmbedder::new()?));
-    }
-    Err(Error::UnknownEmbedder {
-        name: name.to_owned(),
-        known: names().join(", "),
+    mv2_embed::open(name).map_err(|error| match error {
+        mv2_embed::Error::UnknownModel { name, .. } => Error::UnknownEmbedder {
+            name,
+            known: names().join(", "),
+        },
+        error => error.into(),
     })
 }
 
 /// The names that [`resolve`] knows in this build, the default one first.
 pub fn names() -> Vec<&'static str> {
-    vec![
-        #[cfg(feature = "static")]
-        BUILT_IN,
-    ]
+    let transformers = mv2_embed::KNOWN_MODELS.iter().map(|model| model.name);
+    let built_in = cfg!(feature = "static").then_some(BUILT_IN);
+    let transformers = transformers.filter(|_| cfg!(feature = "candle"));
+    built_in.into_iter().chain(transformers).collect()
 }
 
 /// What an open memory takes for its embedder.
@@ -81,7 +78,7 @@ struct Found {
 impl Embedders {
     pub(crate) fn new(choice: Choice) -> Self {
         let built_in = match choice {
-            Choice::Default => names().first().and_then(|name| resolve(name).ok()),
+            Choice::Default => resolve(BUILT_IN).ok(),
             _ => None,
         };
         Self {
@@ -114,7 +111,7 @@ impl Embedders {
         let name = space.embedder_name();
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if found.as_ref().is_none_or(|found| found.name != name) {
-            let embedder = resolve(&name).ok().filter(theirs);
+            let embedder = mv2_embed::open_by_name(&name).ok().filter(theirs);
             *found = Some(Found { name, embedder });
         }
         let found = found.as_ref().and_then(|found| found.embedder.clone());

@@ -172,7 +172,11 @@ impl Error {
             #[cfg(feature = "vec")]
             Self::Vector(_) => "invalid_vector",
             #[cfg(feature = "vec")]
-            Self::Embedding(_) => "embedding_failed",
+            Self::Embedding(error) => match error {
+                mv2_embed::Error::NotHere { .. } => "model_not_here",
+                mv2_embed::Error::NotBuiltIn { .. } => "unsupported",
+                _ => "embedding_failed",
+            },
             Self::Cursor(_) => "invalid_cursor",
             Self::InvalidTime { .. } => "invalid_time",
             Self::UnknownSelector { .. } => "unknown_selector",
@@ -220,6 +224,20 @@ impl Error {
             #[cfg(feature = "vec")]
             Self::Vector(_) => {
                 "every document is still there; `mv2 verify FILE --deep` shows what is damaged"
+            }
+            #[cfg(feature = "vec")]
+            Self::Embedding(mv2_embed::Error::NotHere { model, .. }) => {
+                return Some(format!("mv2 models pull {model}"));
+            }
+            #[cfg(feature = "vec")]
+            Self::Embedding(mv2_embed::Error::NotBuiltIn { .. }) => {
+                "build the command with `--features full`, or the library with `candle`"
+            }
+            #[cfg(feature = "vec")]
+            Self::Embedding(
+                mv2_embed::Error::Model { .. } | mv2_embed::Error::ModelFile { .. },
+            ) => {
+                "is it all of a model? `mv2 models pull` downloads the files anew where they differ"
             }
             #[cfg(feature = "vec")]
             Self::Embedding(_) => {
