@@ -505,6 +505,7 @@ pub(crate) struct HistoryVersion {
 pub(crate) struct HistoryEnd {
     pub(crate) commit: u64,
     pub(crate) by: Option<u64>,
+}
 
 /// `mv2 models`.
 #[derive(Serialize)]
