@@ -416,7 +416,7 @@ fn text(tree: &Tree, problems: &mut Vec<String>) {
     .collect();
     for (file, text) in &tree.texts {
         // Cargo writes it, with the address of the registry's index in it.
-        if file == "Cargo.lock" {
+        if file.ends_with("Cargo.lock") {
             continue;
         }
         for (index, line) in text.lines().enumerate() {
