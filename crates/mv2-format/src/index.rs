@@ -4,6 +4,8 @@
 //! keeps what they write as a segment of their kind. It never looks inside. A reader of an index
 //! gets its bytes back as [`SegmentBytes`], which checks each page at first touch.
 
+use std::ops::Range;
+
 use crate::attachments::Attachment;
 use crate::frame::{Frame, FrameMeta};
 use crate::ids::FrameId;
@@ -75,10 +77,8 @@ pub trait IndexBuilder: Send {
 /// How much work a build may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// A writer waits: what is new is put in order, no more.
+    /// Somebody waits: what takes as long as reading and writing it, no more.
     Quick,
-    /// A process would like to end: what takes as long as reading and writing it.
-    Moderate,
     /// Nobody waits: what makes searches fast may be built, if it takes minutes.
     Thorough,
 }
@@ -92,7 +92,7 @@ pub struct SegmentSize {
     pub bytes: u64,
     /// How many of its frames have died since the dead ones were set apart.
     pub dead: u64,
-    /// What [`AttachmentIndex::is_thorough`] says of it.
+    /// Whether it was built with [`Effort::Thorough`], whatever that came to.
     pub thorough: bool,
 }
 
@@ -122,10 +122,8 @@ pub trait AttachmentIndex: Send + Sync {
     /// Whatever the index cannot take. The store then keeps segments and attachments as they are.
     fn build(&self, source: &AttachmentSource<'_>) -> Result<Option<(Vec<u8>, u64)>, BoxError>;
 
-    /// Whether building a segment anew with [`Effort::Thorough`] would add nothing.
-    fn is_thorough(&self, segment: &SegmentBytes) -> bool;
-
-    /// Which neighbouring segments of one part are due to become one with so much effort, which is not [`Effort::Quick`]; of
-    /// a single one that is due to be built anew, a range of one.
-    fn due(&self, segments: &[SegmentSize], effort: Effort) -> Option<std::ops::Range<usize>>;
+    /// Which neighbouring segments of one part are due to become one, and with how much effort; of a single one that is due to be
+    /// built anew, a range of one. With [`Effort::Quick`] somebody waits: then only what takes no longer is due, which may be
+    /// little enough for [`Effort::Thorough`].
+    fn due(&self, segments: &[SegmentSize], patience: Effort) -> Option<(Range<usize>, Effort)>;
 }

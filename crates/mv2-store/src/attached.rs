@@ -120,7 +120,7 @@ fn build_part(
     Ok(refused)
 }
 
-/// The bodies of what some segments and rows become: what is alive, and unless a writer waits apart from it what is dead.
+/// The bodies of what some segments and rows become: what is alive, and with all effort apart from it what is dead.
 /// `None` if the index refuses.
 fn build_bodies(
     state: &State,
@@ -131,7 +131,7 @@ fn build_bodies(
     effort: Effort,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<Body>>> {
-    let apart = effort != Effort::Quick;
+    let apart = effort == Effort::Thorough;
     let mut segments = Vec::with_capacity(slots.len());
     for slot in slots {
         segments.push(state.index_bytes(slot)?.clone());
@@ -189,12 +189,12 @@ fn build_bodies(
     Ok(Some(bodies))
 }
 
-/// The job that an index over attachments wants done: its part, and the segments.
+/// The job that an index over attachments wants done: its part, the segments, and how well.
 pub(crate) fn due(
     state: &State,
     index: &dyn AttachmentIndex,
-    effort: Effort,
-) -> Result<Option<(u32, Vec<SegmentId>)>> {
+    patience: Effort,
+) -> Result<Option<(u32, Vec<SegmentId>, Effort)>> {
     let slots = state.attached_slots(index.kind());
     let parts: BTreeSet<u32> = slots.iter().map(|slot| slot.entry.part).collect();
     for part in parts {
@@ -210,12 +210,13 @@ pub(crate) fn due(
                 rows: entry.rows,
                 bytes: entry.body_len,
                 dead: state.tombstones(frames, entry.last_commit)?.len() as u64,
-                thorough: index.is_thorough(state.index_bytes(slot)?),
+                // Only then were the dead ones set apart.
+                thorough: entry.last_commit != CommitId(0),
             });
         }
-        if let Some(group) = index.due(&sizes, effort) {
+        if let Some((group, effort)) = index.due(&sizes, patience) {
             let ids = mine[group].iter().map(|slot| slot.entry.id);
-            return Ok(Some((part, ids.collect())));
+            return Ok(Some((part, ids.collect(), effort)));
         }
     }
     Ok(None)

@@ -46,7 +46,7 @@ enum JobBuilder {
 enum Scope {
     /// Frames that an index should cover.
     Lagging { bulk: bool },
-    /// Whatever is due.
+    /// Whatever is due to somebody with so much patience.
     Due(Effort),
     /// Joins of an index that has twice as many segments as it should.
     Overdue,
@@ -58,17 +58,17 @@ impl Store {
     /// only to write what was built; nothing is done inside a transaction, on a sealed file, or when another writer was
     /// faster.
     ///
-    /// With [`Effort::Moderate`] nothing takes longer than reading and writing it; what takes minutes, as a graph of many
+    /// With [`Effort::Quick`] nothing takes longer than reading and writing it; what takes minutes, as a graph of many
     /// vectors, is left to [`Effort::Thorough`]. `cancelled` is asked every few frames while it builds.
     ///
     /// # Errors
     /// [`Error::Cancelled`], or what [`begin`](Self::begin) and [`commit`](Self::commit) can meet. The file is sound
     /// and holds every commit whatever happens.
-    pub fn maintain(&mut self, effort: Effort, cancelled: &dyn Fn() -> bool) -> Result<bool> {
+    pub fn maintain(&mut self, patience: Effort, cancelled: &dyn Fn() -> bool) -> Result<bool> {
         if self.in_transaction() || self.is_sealed() {
             return Ok(false);
         }
-        self.run_next(Scope::Due(effort), cancelled)
+        self.run_next(Scope::Due(patience), cancelled)
     }
 
     /// Whether [`maintain`](Self::maintain) with [`Effort::Thorough`] would find something to do. Costs nothing until the next checkpoint if not.
@@ -125,8 +125,10 @@ impl Store {
             }
         }
         for index in self.options.attached.clone() {
-            let effort = Effort::Thorough;
-            while let Some((part, inputs)) = attached::due(&self.current(), &*index, effort)? {
+            let patience = Effort::Thorough;
+            while let Some((part, inputs, effort)) =
+                attached::due(&self.current(), &*index, patience)?
+            {
                 let job = Job {
                     builder: JobBuilder::Attached(Arc::clone(&index), part, effort),
                     frames: FrameId(0)..FrameId(0),
@@ -198,11 +200,11 @@ impl Store {
                 return Ok(Some(Job::of_runs(index, run)));
             }
         }
-        let Scope::Due(effort) = scope else {
+        let Scope::Due(patience) = scope else {
             return Ok(None);
         };
         for index in &self.options.attached {
-            if let Some((part, inputs)) = attached::due(&state, &**index, effort)? {
+            if let Some((part, inputs, effort)) = attached::due(&state, &**index, patience)? {
                 return Ok(Some(Job {
                     builder: JobBuilder::Attached(Arc::clone(index), part, effort),
                     frames: FrameId(0)..FrameId(0),

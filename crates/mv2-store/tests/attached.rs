@@ -50,15 +50,12 @@ impl AttachmentIndex for Rows {
         Ok(Some((body, rows.len() as u64)))
     }
 
-    fn is_thorough(&self, _: &SegmentBytes) -> bool {
-        true
-    }
-
-    fn due(&self, segments: &[SegmentSize], _: Effort) -> Option<Range<usize>> {
+    fn due(&self, segments: &[SegmentSize], patience: Effort) -> Option<(Range<usize>, Effort)> {
         let dead = segments.iter().position(|size| size.dead * 2 > size.rows);
-        (segments.len() > 2)
+        let group = (segments.len() > 2)
             .then_some(0..segments.len())
-            .or(dead.map(|at| at..at + 1))
+            .or(dead.map(|at| at..at + 1));
+        group.map(|group| (group, patience))
     }
 }
 

@@ -213,11 +213,6 @@ impl Segment {
 /// The graph. Numbers of rows that come out of it are checked here, those of nodes and positions
 /// where they are used.
 impl Segment {
-    /// Whether it has a graph, which makes searches of many rows fast.
-    pub fn has_graph(&self) -> bool {
-        self.graph().is_some()
-    }
-
     pub(crate) fn graph(&self) -> Option<&GraphHead> {
         self.head.graph.as_ref()
     }

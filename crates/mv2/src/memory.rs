@@ -391,7 +391,7 @@ impl Memvid {
     /// # Errors
     /// `locked`, `read_only`, `disk_full`, `io`, ...: the memory is as it was then.
     pub fn maintain(&mut self) -> Result<bool> {
-        Ok(self.store.maintain(Effort::Moderate, &|| false)?)
+        Ok(self.store.maintain(Effort::Quick, &|| false)?)
     }
 
     /// Rebuilds each index as one segment, which makes searches a little faster. Others read and write meanwhile.

@@ -242,21 +242,14 @@ impl AttachmentIndex for VectorIndex {
         }
     }
 
-    fn is_thorough(&self, segment: &SegmentBytes) -> bool {
-        let Ok(segment) = Segment::open(segment.clone()) else {
-            // What is damaged is not built upon.
-            return true;
-        };
-        segment.has_graph() || u64::from(segment.rows()) < GRAPH_ROWS
-    }
-
-    fn due(&self, segments: &[SegmentSize], effort: Effort) -> Option<Range<usize>> {
+    fn due(&self, segments: &[SegmentSize], patience: Effort) -> Option<(Range<usize>, Effort)> {
+        // A large one that was built with all effort has a graph, or is better off without.
         let flat = |size: &SegmentSize| size.rows < GRAPH_ROWS || !size.thorough;
         let first_flat = segments.len() - segments.iter().rev().take_while(|s| flat(s)).count();
         let flats = &segments[first_flat..];
         let rows: u64 = flats.iter().map(|size| size.rows).sum();
-        if effort == Effort::Thorough && rows >= GRAPH_ROWS {
-            return Some(first_flat..segments.len());
+        if patience == Effort::Thorough && rows >= GRAPH_ROWS {
+            return Some((first_flat..segments.len(), Effort::Thorough));
         }
         if flats.len() > FLAT_SEGMENTS {
             // Not what is much larger than all behind it, so that a row is copied a few times at the most.
@@ -266,11 +259,19 @@ impl AttachmentIndex for VectorIndex {
                 start -= 1;
                 rows += segments[start].rows;
             }
-            return Some(start..segments.len());
+            let effort = match rows < GRAPH_ROWS {
+                // No graph is built of so few.
+                true => Effort::Thorough,
+                false => Effort::Quick,
+            };
+            return Some((start..segments.len(), effort));
         }
-        if effort != Effort::Thorough {
-            // A graph stays as it is until there is time for a new one.
-            return dead_one(flats).map(|range| first_flat + range.start..first_flat + range.end);
+        // What has died is stepped over by each search.
+        let dead = |size: &SegmentSize| size.dead * 10 > size.rows * 3;
+        let anew = |at: usize| Some((at..at + 1, Effort::Thorough));
+        if patience != Effort::Thorough {
+            let small = |size: &SegmentSize| size.rows < GRAPH_ROWS && dead(size);
+            return segments.iter().position(small).and_then(anew);
         }
         let tier = |size: &SegmentSize| size.rows.max(1).ilog(4);
         let same = |start: usize| {
@@ -280,17 +281,10 @@ impl AttachmentIndex for VectorIndex {
         };
         let joined = (0..(first_flat + 1).saturating_sub(TIER_SEGMENTS)).find(|at| same(*at));
         if let Some(start) = joined {
-            return Some(start..start + TIER_SEGMENTS);
+            return Some((start..start + TIER_SEGMENTS, Effort::Thorough));
         }
-        dead_one(segments)
+        segments.iter().position(dead).and_then(anew)
     }
-}
-
-/// A segment of which so much has died that searches, which step over it, are better off without.
-fn dead_one(segments: &[SegmentSize]) -> Option<Range<usize>> {
-    let many = |size: &SegmentSize| size.dead * 10 > size.rows * 3;
-    let at = segments.iter().position(many)?;
-    Some(at..at + 1)
 }
 
 /// Of what frames carry, the newest of each frame.
@@ -483,5 +477,106 @@ impl Opened {
 impl fmt::Debug for Vectors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Vectors").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mv2_store::{CommitOptions, CreateOptions, NewFrame};
+
+    use super::*;
+
+    /// So many that no neighbour is much nearer than any other vector, so that a walk has to come by most of them.
+    const DIMS: u32 = 64;
+
+    /// A memory of vectors in no order.
+    fn store(path: &Path, rows: u64) -> Store {
+        let mut options = OpenOptions::default();
+        options.attached.push(index());
+        let mut store = Store::create(path, &CreateOptions::default(), options).unwrap();
+        let space = Space {
+            spec: Spec {
+                space: 1,
+                ..Spec::new(DIMS).unwrap()
+            },
+            embedder: None,
+        };
+        let mut state = 1u64;
+        let mut number = || {
+            let mut sum = -3.0;
+            for _ in 0..6 {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                sum += (state >> 40) as f32 / (1 << 24) as f32;
+            }
+            sum
+        };
+        for _ in 0..rows {
+            let frame = store.put(NewFrame::default()).unwrap().frame;
+            let vector: Vec<f32> = (0..DIMS).map(|_| number()).collect();
+            let attachment = space.attachment(frame, &[(0..1, &vector)]);
+            store.attach(attachment.unwrap()).unwrap();
+        }
+        store.commit(CommitOptions::default()).unwrap();
+        store.checkpoint().unwrap();
+        store
+    }
+
+    #[test]
+    fn a_graph_that_was_left_out_is_not_built_again_and_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder.path().join("m.mv2"), GRAPH_ROWS);
+        assert!(store.maintenance_due().unwrap());
+        assert!(store.maintain(Effort::Thorough, &|| false).unwrap());
+        let (segments, _) = store
+            .snapshot()
+            .unwrap()
+            .attached(SegmentKind::VECTORS, 1)
+            .unwrap();
+        let [segment] = &segments[..] else {
+            panic!("{} segments", segments.len());
+        };
+        let segment = Segment::open(segment.bytes.clone()).unwrap();
+        assert_eq!(
+            (u64::from(segment.rows()), segment.nodes()),
+            (GRAPH_ROWS, None)
+        );
+        // Other housekeeping may be due, but not for ever.
+        let more = (0..4).filter(|_| store.maintain(Effort::Thorough, &|| false).unwrap());
+        assert!(more.count() < 4);
+        assert!(!store.maintenance_due().unwrap());
+    }
+
+    #[test]
+    fn who_waits_gets_no_graph_and_who_has_time_gets_one() {
+        let size = |rows, dead, thorough| SegmentSize {
+            rows,
+            bytes: rows * 300,
+            dead,
+            thorough,
+        };
+        let due = |segments: &[SegmentSize], patience| VectorIndex.due(segments, patience);
+        let (quick, thorough) = (Effort::Quick, Effort::Thorough);
+        let import = [size(5_000, 0, false); 9];
+        assert_eq!(due(&import, quick), Some((0..9, quick)));
+        assert_eq!(due(&import, thorough), Some((0..9, thorough)));
+        let small = [size(1_000, 0, false); 9];
+        assert_eq!(due(&small, quick), Some((0..9, thorough)));
+        assert_eq!(due(&[size(45_000, 0, false)], quick), None);
+        assert_eq!(
+            due(&[size(45_000, 0, false)], thorough),
+            Some((0..1, thorough))
+        );
+        assert_eq!(due(&[size(45_000, 0, true)], thorough), None);
+        assert_eq!(due(&[size(45_000, 20_000, true)], quick), None);
+        assert_eq!(
+            due(&[size(45_000, 20_000, true)], thorough),
+            Some((0..1, thorough))
+        );
+        assert_eq!(
+            due(&[size(1_000, 400, true)], quick),
+            Some((0..1, thorough))
+        );
     }
 }
