@@ -459,7 +459,8 @@ impl Asker<'_> {
             .filter(|found| found.lex.is_none())
             .count();
         let mut fused = fusion::fuse(&candidates, &lex_scores, &vec_scores, weight);
-        if let Some(reading) = reading {
+        // What the model does not know at all it cannot look at more closely.
+        if let Some(reading) = reading.filter(|reading| reading.trust > 0.0) {
             self.look_again(&mut fused, reading)?;
         }
         let floor = fused.last().map_or(0.0, |(_, score)| *score);

@@ -60,8 +60,7 @@ pub(crate) struct EmbeddedText {
 type Row = (Range<u64>, Vec<f32>);
 
 impl EmbeddedText {
-    /// What of a new frame is embedded.
-    pub(crate) fn of(frame: &NewFrame) -> Self {
+    fn of(frame: &NewFrame) -> Self {
         let text = match (&frame.search_text, frame.is_text) {
             (Some(text), _) => text,
             (None, true) => std::str::from_utf8(&frame.payload).unwrap_or_default(),
@@ -116,18 +115,24 @@ impl Embedding {
         Ok(space)
     }
 
-    /// Checks that the embedder of this handle made the vectors of the memory, before anything is put.
+    /// What of a frame gets vectors when it is put; `None` if nothing makes any, as there is no embedder or callers bring theirs.
     ///
     /// # Errors
-    /// `embedder_mismatch`.
-    pub(crate) fn check(&mut self, store: &Store) -> Result<()> {
-        let Some(space) = self.space(store)? else {
-            return Ok(());
+    /// `embedder_mismatch` if another embedder made those of the memory.
+    pub(crate) fn text_of(
+        &mut self,
+        store: &Store,
+        frame: &NewFrame,
+    ) -> Result<Option<EmbeddedText>> {
+        let space = self.space(store)?;
+        let Some(embedder) = self.embedders.of(space.as_ref()) else {
+            return Ok(None);
         };
-        match self.embedders.of(Some(&space)) {
-            Some(embedder) => same_model(&space, &*embedder).map(drop),
-            None => Ok(()),
-        }
+        let is_ours = match &space {
+            Some(space) => same_model(space, &*embedder)?,
+            None => true,
+        };
+        Ok(is_ours.then(|| EmbeddedText::of(frame)))
     }
 
     /// Gives a frame the vectors of its text: now or, together with others, by [`embed_waiting`](Self::embed_waiting).
@@ -137,15 +142,10 @@ impl Embedding {
         frame: FrameId,
         text: EmbeddedText,
     ) -> Result<()> {
-        let space = self.space(store)?;
-        let Some(embedder) = self.embedders.of(space.as_ref()) else {
-            return Ok(());
-        };
-        match space {
-            Some(space) if same_model(&space, &*embedder)? => {}
-            // The caller brings vectors of its own.
-            Some(_) => return Ok(()),
-            None => drop(self.enter(store, space_of(&*embedder, 1)?)?),
+        if self.space(store)?.is_none()
+            && let Some(embedder) = self.embedders.of(None)
+        {
+            self.enter(store, space_of(&*embedder, 1)?)?;
         }
         self.wait(store, frame, text).map(drop)
     }
@@ -273,8 +273,6 @@ impl Embedding {
         }
         count += self.embed_waiting(store)?;
         if let Some(part) = joined {
-            self.late.sort_unstable();
-            self.late.dedup();
             for (key, value) in late_properties(part, &self.late) {
                 store.set_property(&key, Some(value))?;
             }

@@ -205,10 +205,11 @@ impl Memvid {
         put: impl FnOnce(&mut Store, mv2_store::NewFrame) -> mv2_store::Result<mv2_store::PutOutcome>,
     ) -> Result<PutOutcome> {
         self.begin()?;
-        self.embedding.check(&self.store)?;
-        let text = crate::embedding::EmbeddedText::of(&frame);
+        let text = self.embedding.text_of(&self.store, &frame)?;
         let outcome = put(&mut self.store, frame)?;
-        if outcome.status != PutStatus::Unchanged {
+        if let Some(text) = text
+            && outcome.status != PutStatus::Unchanged
+        {
             self.embedding
                 .attach_text(&mut self.store, outcome.frame, text)?;
         }

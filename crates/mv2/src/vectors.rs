@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mv2_format::index::{AttachmentSource, Effort, SegmentSize};
 use mv2_format::{
-    Attachment, AttachmentIndex, BoxError, CommitId, FrameId, SegmentBytes, SegmentId, SegmentKind,
+    Attachment, AttachmentIndex, BoxError, CommitId, FrameId, FrameSet, SegmentBytes, SegmentId,
+    SegmentKind,
 };
 use mv2_store::{OpenOptions, Problem, Snapshot, Store, VerifyReport};
 use mv2_vec::{Exact, Graph, GraphOptions, Metric, Searcher, Segment, SegmentBuilder, Spec, View};
@@ -125,15 +126,11 @@ impl Space {
 }
 
 /// The properties that say, in the commit that they are set in, that frames of earlier commits got vectors in it: names and
-/// values. `frames` are sorted. A commit before must not see these vectors.
+/// values. A commit before must not see these vectors.
 pub(crate) fn late_properties(part: u32, frames: &[FrameId]) -> Vec<(String, Vec<u8>)> {
-    let mut runs: Vec<[u64; 2]> = Vec::new();
-    for frame in frames {
-        match runs.last_mut() {
-            Some([_, end]) if *end == frame.get() => *end += 1,
-            _ => runs.push([frame.get(), frame.get() + 1]),
-        }
-    }
+    let frames: FrameSet = frames.iter().copied().collect();
+    let runs = frames.runs().iter();
+    let runs: Vec<[u64; 2]> = runs.map(|run| [run.start.get(), run.end.get()]).collect();
     let named = |(at, runs): (usize, &[[u64; 2]])| {
         let value = json!({"part": part, "frames": runs}).to_string();
         (format!("{LATE}{at}"), value.into_bytes())
@@ -141,10 +138,9 @@ pub(crate) fn late_properties(part: u32, frames: &[FrameId]) -> Vec<(String, Vec
     runs.chunks(LATE_RUNS).enumerate().map(named).collect()
 }
 
-/// The frames of a snapshot that got the vectors that they have in a part only after its commit, sorted.
-fn late(snapshot: &Snapshot, part: u32) -> Result<Vec<FrameId>> {
-    let mut frames = Vec::new();
-    let end = snapshot.end_frame().get();
+/// The frames of a snapshot that got the vectors that they have in a part only after its commit.
+fn late(snapshot: &Snapshot, part: u32) -> Result<FrameSet> {
+    let mut runs = Vec::new();
     for row in snapshot.later_properties()? {
         let (true, Some(value)) = (row.key.starts_with(LATE), &row.value) else {
             continue;
@@ -155,12 +151,10 @@ fn late(snapshot: &Snapshot, part: u32) -> Result<Vec<FrameId>> {
         }
         for run in value["frames"].as_array().ok_or(Error::VectorSpace)? {
             let bound = |at: usize| run[at].as_u64().ok_or(Error::VectorSpace);
-            frames.extend((bound(0)?..bound(1)?.min(end)).map(FrameId));
+            runs.push(FrameId(bound(0)?)..FrameId(bound(1)?));
         }
     }
-    frames.sort_unstable();
-    frames.dedup();
-    Ok(frames)
+    Ok(runs.into_iter().collect())
 }
 
 /// The metric's name in files and JSON.
@@ -392,7 +386,11 @@ impl Vectors {
                         .map_err(|error| self.unusable(Some(stored.id), error))?,
                 ),
             };
-            let view = View::new(Arc::clone(&segment), cutoff, &union(hidden, &late));
+            let view = View::new(
+                Arc::clone(&segment),
+                cutoff,
+                &and_late(hidden, &late, &segment, cutoff),
+            );
             views.push(view.map_err(|error| self.unusable(Some(stored.id), error))?);
             opened.push(Opened {
                 id: stored.id,
@@ -403,7 +401,8 @@ impl Vectors {
         if let Some(segment) = self.in_memory(&pending)? {
             let frames = segment.first_frame()..segment.last_frame().next();
             let dead = snapshot.dead_in(frames, CommitId(0))?;
-            let view = View::new(segment, cutoff, &union(dead, &late));
+            let hidden = and_late(dead, &late, &segment, cutoff);
+            let view = View::new(segment, cutoff, &hidden);
             views.push(view.map_err(|error| self.unusable(None, error))?);
         }
         let searcher = Searcher::new(spec, views).map_err(|error| self.unusable(None, error))?;
@@ -454,14 +453,26 @@ impl Vectors {
     }
 }
 
-/// Frames of one of two lists, sorted.
-fn union(mut frames: Vec<FrameId>, more: &[FrameId]) -> Vec<FrameId> {
-    if !more.is_empty() {
-        frames.extend_from_slice(more);
-        frames.sort_unstable();
-        frames.dedup();
+/// The frames of a segment below the cut-off that are hidden, with those that are late, sorted.
+fn and_late(
+    mut hidden: Vec<FrameId>,
+    late: &FrameSet,
+    segment: &Segment,
+    cutoff: FrameId,
+) -> Vec<FrameId> {
+    let (first, end) = (
+        segment.first_frame(),
+        segment.last_frame().next().min(cutoff),
+    );
+    let runs = late.runs_in(first..end);
+    if !runs.is_empty() {
+        // However long a run says it is, there are no other frames.
+        let inside = |run: &Range<FrameId>| run.start.max(first).get()..run.end.min(end).get();
+        hidden.extend(runs.iter().flat_map(inside).map(FrameId));
+        hidden.sort_unstable();
+        hidden.dedup();
     }
-    frames
+    hidden
 }
 
 impl Opened {
@@ -577,6 +588,30 @@ mod tests {
         assert_eq!(
             due(&[size(1_000, 400, true)], quick),
             Some((0..1, thorough))
+        );
+    }
+
+    /// Runs are numbers of the file, and may claim more frames than there are.
+    #[test]
+    fn late_frames_are_those_of_the_segment_whatever_the_runs_say() {
+        let late: FrameSet = [
+            FrameId(0)..FrameId(4),
+            FrameId(7)..FrameId(u64::MAX),
+            FrameId(2)..FrameId(3),
+        ]
+        .into_iter()
+        .collect();
+        let mut builder = SegmentBuilder::new(Spec::new(2).unwrap()).unwrap();
+        for frame in [3, 5, 9, 12] {
+            let rows = mv2_vec::encode_rows(&Spec::new(2).unwrap(), &[(0..1, &[1.0, 0.0])]);
+            builder.add(FrameId(frame), &rows.unwrap()).unwrap();
+        }
+        let segment = Segment::open(SegmentBytes::from_vec(builder.finish().unwrap())).unwrap();
+        let hidden = and_late(vec![FrameId(8)], &late, &segment, FrameId(11));
+        assert_eq!(hidden, [3, 7, 8, 9, 10].map(FrameId));
+        assert_eq!(
+            and_late(Vec::new(), &FrameSet::default(), &segment, FrameId(11)),
+            []
         );
     }
 }
