@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::workspace::{cargo, must};
+use crate::workspace::{cargo, lint_and_test, must};
 use crate::{codegen, conformance, demo, fixtures, reader, tidy, transformers};
 
 /// The README's own command for the tests. `tidy` checks that the README has it.
@@ -87,13 +87,7 @@ fn deny() -> Result<()> {
 
 /// The embedder of a service, which is in no default build.
 fn remote() -> Result<()> {
-    let package = ["-p", "mv2-embed", "--features", "remote"];
-    must(
-        cargo(&["clippy", "--all-targets"])
-            .args(package)
-            .args(["--", "-D", "warnings"]),
-    )?;
-    must(cargo(&["test"]).args(package))
+    lint_and_test(&["-p", "mv2-embed", "--features", "remote"])
 }
 
 fn has_deny() -> bool {

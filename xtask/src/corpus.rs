@@ -5,11 +5,28 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use mv2::{Memvid, PutOptions};
 
 use crate::eval::dataset;
 
 /// Every so many words of shuffled text one is new, as names and numbers are in real text.
 const NEW_WORD_EVERY: u64 = 200;
+
+/// Paragraphs in a commit, as the command has it.
+const BATCH: usize = 1_000;
+
+/// Puts paragraphs, a uri each, as `mv2 put --jsonl` does.
+pub(crate) fn put_in_batches(mem: &mut Memvid, paragraphs: &[String]) -> Result<()> {
+    for (batch, paragraphs) in paragraphs.chunks(BATCH).enumerate() {
+        for (at, paragraph) in paragraphs.iter().enumerate() {
+            let uri = format!("notes/{}", batch * BATCH + at);
+            let options = PutOptions::builder().uri(uri).build();
+            mem.put_bytes_with_options(paragraph.as_bytes(), options)?;
+        }
+        mem.commit_bulk(None)?;
+    }
+    Ok(mem.checkpoint()?)
+}
 
 /// The sentences of several sets, each once, in their order.
 pub(crate) struct Corpus {

@@ -7,19 +7,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use mv2::{Memvid, PutOptions};
+use mv2::Memvid;
 use tantivy::directory::MmapDirectory;
 use tantivy::schema::{IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions};
 use tantivy::{Index, IndexSettings, SingleSegmentIndexWriter, TantivyDocument};
 
-use crate::corpus::Corpus;
+use crate::corpus::{Corpus, put_in_batches};
 
 /// Paragraphs that are imported, and their shortest, in bytes.
 const PARAGRAPHS: usize = 20_000;
 const SHORTEST: usize = 290;
-
-/// Paragraphs in a commit of the memory.
-const BATCH: usize = 1_000;
 
 /// Rounds, of which the fastest of each side counts.
 const ROUNDS: usize = 9;
@@ -61,15 +58,7 @@ fn into_memory(path: &Path, paragraphs: &[String]) -> Result<Duration> {
         .no_embedder()
         .background(false)
         .create(path)?;
-    for (batch, paragraphs) in paragraphs.chunks(BATCH).enumerate() {
-        for (at, paragraph) in paragraphs.iter().enumerate() {
-            let uri = format!("notes/{}", batch * BATCH + at);
-            let options = PutOptions::builder().uri(uri).build();
-            mem.put_bytes_with_options(paragraph.as_bytes(), options)?;
-        }
-        mem.commit_bulk(None)?;
-    }
-    mem.checkpoint()?;
+    put_in_batches(&mut mem, paragraphs)?;
     Ok(start.elapsed())
 }
 

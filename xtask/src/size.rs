@@ -3,18 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use mv2::{Memvid, OpenOptions, PutOptions};
+use mv2::{Memvid, OpenOptions};
 
-use crate::corpus::Corpus;
+use crate::corpus::{Corpus, put_in_batches};
 
 /// Paragraphs that are imported.
 const PARAGRAPHS: usize = 20_000;
 
 /// Shortest paragraph, in bytes, which makes the mean about 360.
 const SHORTEST: usize = 290;
-
-/// Paragraphs in a commit, as the command has it.
-const BATCH: usize = 1_000;
 
 /// What the vector of a paragraph may take.
 const VECTOR_BYTES: f64 = 275.0;
@@ -74,15 +71,7 @@ pub(crate) fn run(folders: &[PathBuf]) -> Result<()> {
 /// Puts the paragraphs as `mv2 put --jsonl` does.
 fn import(options: &OpenOptions, path: &Path, paragraphs: &[String]) -> Result<Memvid> {
     let mut mem = options.clone().background(false).create(path)?;
-    for (batch, paragraphs) in paragraphs.chunks(BATCH).enumerate() {
-        for (at, paragraph) in paragraphs.iter().enumerate() {
-            let uri = format!("notes/{}", batch * BATCH + at);
-            let options = PutOptions::builder().uri(uri).build();
-            mem.put_bytes_with_options(paragraph.as_bytes(), options)?;
-        }
-        mem.commit_bulk(None)?;
-    }
-    mem.checkpoint()?;
+    put_in_batches(&mut mem, paragraphs)?;
     while mem.maintain()? {}
     Ok(mem)
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::python;
-use crate::workspace::{cargo, must, output};
+use crate::workspace::{cargo, lint_and_test, must, output};
 
 const REQUIREMENTS: &str = "fixtures/bert/weights.txt";
 
@@ -17,12 +17,7 @@ const REQUIREMENTS: &str = "fixtures/bert/weights.txt";
 /// the place of these, except in CI.
 pub(crate) fn run() -> Result<()> {
     let package = ["-p", "mv2-embed", "--features", "candle,hub"];
-    must(
-        cargo(&["clippy", "--all-targets"])
-            .args(package)
-            .args(["--", "-D", "warnings"]),
-    )?;
-    must(cargo(&["test"]).args(package))?;
+    lint_and_test(&package)?;
     let command = ["-p", "mv2-cli", "--features", "full", "--test", "models"];
     must(
         cargo(&["clippy"])

@@ -39,9 +39,17 @@ pub(crate) fn release_binary() -> Result<PathBuf> {
         "-p",
         "mv2-cli",
     ]))?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join("release").join("mv2"))
+    Ok(target()?.join("release").join("mv2"))
+}
+
+/// Lints and tests a package with features that no default build has.
+pub(crate) fn lint_and_test(package: &[&str]) -> Result<()> {
+    must(
+        cargo(&["clippy", "--all-targets"])
+            .args(package)
+            .args(["--", "-D", "warnings"]),
+    )?;
+    must(cargo(&["test"]).args(package))
 }
 
 /// Runs a command to its end; fails when it does.

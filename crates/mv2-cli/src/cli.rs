@@ -298,6 +298,13 @@ pub(crate) struct TimeArgs {
     pub(crate) until: Option<String>,
 }
 
+impl TimeArgs {
+    /// Both ends, as they were written.
+    pub(crate) fn ends(&self) -> [Option<&str>; 2] {
+        [self.since.as_deref(), self.until.as_deref()]
+    }
+}
+
 /// Which indexes a search asks.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum SearchMode {

@@ -11,7 +11,7 @@ use crate::error::NoVector;
 pub const MINIMUM: f32 = 0.2;
 
 /// Code points below this one are Latin letters with or without diacritics (Basic Latin to Latin Extended-B).
-const LATIN_END: u32 = 0x250;
+pub(crate) const LATIN_END: u32 = 0x250;
 
 /// The share of the letters and digits of `text` that are Latin, 0 to 1; 0 if it has none.
 ///

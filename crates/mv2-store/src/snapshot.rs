@@ -516,17 +516,10 @@ impl Snapshot {
         let before = covered..tail_start;
         self.state
             .visit_frames(before, Detail::Resolved, &mut |visited| {
-                let frame = match visited {
-                    Visited::Frame(frame) => frame.clone(),
-                    Visited::Large(meta, reader) => {
-                        let mut payload = Vec::new();
-                        let push = &mut |piece: &[u8]| payload.extend_from_slice(piece);
-                        self.state.each_piece(reader, push)?;
-                        let meta = meta.clone();
-                        Frame { meta, payload }
-                    }
-                };
-                frames.push(Arc::new(frame));
+                frames.push(match visited {
+                    Visited::Frame(frame) => Arc::new(frame.clone()),
+                    Visited::Large(meta, _) => self.state.frame(meta.id)?,
+                });
                 Ok(())
             })?;
         frames.extend(

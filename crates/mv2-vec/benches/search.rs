@@ -6,9 +6,13 @@
 
 #![allow(missing_docs, clippy::print_stderr)]
 
+#[path = "../tests/common/mod.rs"]
+mod common;
+
 use std::hint::black_box;
 use std::sync::Arc;
 
+use common::Chance;
 use criterion::{Criterion, criterion_group, criterion_main};
 use mv2_format::{FrameId, SegmentBytes};
 use mv2_vec::kernel::{Code, Kernel};
@@ -17,23 +21,6 @@ use mv2_vec::{
 };
 
 const DIMS: usize = 384;
-
-/// A small generator: the same numbers on each machine.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % end
-    }
-
-    fn normal(&mut self) -> f32 {
-        let sum: u64 = (0..6).map(|_| self.below(1 << 20)).sum();
-        sum as f32 / (1 << 20) as f32 - 3.0
-    }
-}
 
 /// Clustered vectors of unit norm; uniform ones would be like nothing that is embedded.
 fn vectors(count: usize) -> Vec<Vec<f32>> {

@@ -1,9 +1,12 @@
 //! Segments with a graph: the same bytes each time, sound as `verify` sees it, and searches that find
 //! nearly all that a scan finds, on clustered vectors and under filters that go with the query.
 
+mod common;
+
 use std::cell::Cell;
 use std::sync::Arc;
 
+use common::Chance;
 use mv2_format::{FrameId, SegmentBytes};
 use mv2_vec::{
     Error, Exact, FrameSet, Graph, GraphOptions, Hit, Metric, Searcher, Segment, SegmentBuilder,
@@ -12,24 +15,6 @@ use mv2_vec::{
 use proptest::prelude::*;
 
 const DIMS: usize = 32;
-
-/// A small generator: the same numbers on each machine.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % end
-    }
-
-    /// About normal, from -3 to 3.
-    fn normal(&mut self) -> f32 {
-        let sum: u64 = (0..6).map(|_| self.below(1 << 20)).sum();
-        sum as f32 / (1 << 20) as f32 - 3.0
-    }
-}
 
 /// Vectors around centres.
 struct Clusters {

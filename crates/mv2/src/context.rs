@@ -10,7 +10,7 @@ use mv2_format::{CommitId, FrameId, Timestamp};
 
 use crate::filter::{Filter, filter_steps};
 use crate::search::{Mode, Syntax};
-use crate::selector::Selector;
+use crate::selector::{Selector, past_steps};
 
 /// What a prompt has to know about, and how much room there is.
 ///
@@ -113,17 +113,7 @@ impl ContextRequestBuilder {
 
     filter_steps!();
 
-    /// Sets [`ContextRequest::at`].
-    pub fn at(mut self, selector: impl Into<Selector>) -> Self {
-        self.request.at = Some(selector.into());
-        self
-    }
-
-    /// Sets [`ContextRequest::at_timestamp`]. A whole number is seconds since the Unix epoch.
-    pub fn at_timestamp(mut self, time: impl Into<Timestamp>) -> Self {
-        self.request.at_timestamp = Some(time.into());
-        self
-    }
+    past_steps!(ContextRequest, request);
 
     /// The finished request.
     pub fn build(self) -> ContextRequest {

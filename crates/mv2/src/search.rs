@@ -6,7 +6,7 @@ use std::ops::Range;
 use mv2_format::{CommitId, FrameId, Timestamp};
 
 use crate::filter::{Filter, filter_steps};
-use crate::selector::Selector;
+use crate::selector::{Selector, past_steps};
 
 /// What to search for.
 ///
@@ -187,17 +187,7 @@ impl SearchRequestBuilder {
 
     filter_steps!();
 
-    /// Sets [`SearchRequest::at`].
-    pub fn at(mut self, selector: impl Into<Selector>) -> Self {
-        self.request.at = Some(selector.into());
-        self
-    }
-
-    /// Sets [`SearchRequest::at_timestamp`]. A whole number is seconds since the Unix epoch.
-    pub fn at_timestamp(mut self, time: impl Into<Timestamp>) -> Self {
-        self.request.at_timestamp = Some(time.into());
-        self
-    }
+    past_steps!(SearchRequest, request);
 
     /// Sets [`SearchRequest::cursor`].
     pub fn cursor(mut self, cursor: impl Into<String>) -> Self {

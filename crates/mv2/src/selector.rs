@@ -105,6 +105,24 @@ impl Selector {
     }
 }
 
+/// The steps that builders of requests share which can be asked of the past.
+macro_rules! past_steps {
+    ($request:ident, $field:ident) => {
+        #[doc = concat!("Sets [`", stringify!($request), "::at`].")]
+        pub fn at(mut self, selector: impl Into<$crate::Selector>) -> Self {
+            self.$field.at = Some(selector.into());
+            self
+        }
+
+        #[doc = concat!("Sets [`", stringify!($request), "::at_timestamp`]. A whole number is seconds since the Unix epoch.")]
+        pub fn at_timestamp(mut self, time: impl Into<$crate::Timestamp>) -> Self {
+            self.$field.at_timestamp = Some(time.into());
+            self
+        }
+    };
+}
+pub(crate) use past_steps;
+
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }

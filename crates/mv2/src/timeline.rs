@@ -2,7 +2,7 @@
 
 use mv2_format::{CommitId, FrameId, Timestamp};
 
-use crate::selector::Selector;
+use crate::selector::{Selector, past_steps};
 
 /// Which documents to list in the order of their event times. Newest first, unless `reverse` is set.
 ///
@@ -95,17 +95,7 @@ impl TimelineQueryBuilder {
         self
     }
 
-    /// Sets [`TimelineQuery::at`].
-    pub fn at(mut self, selector: impl Into<Selector>) -> Self {
-        self.query.at = Some(selector.into());
-        self
-    }
-
-    /// Sets [`TimelineQuery::at_timestamp`]. A whole number is seconds since the Unix epoch.
-    pub fn at_timestamp(mut self, time: impl Into<Timestamp>) -> Self {
-        self.query.at_timestamp = Some(time.into());
-        self
-    }
+    past_steps!(TimelineQuery, query);
 
     /// Sets [`TimelineQuery::cursor`].
     pub fn cursor(mut self, cursor: impl Into<String>) -> Self {

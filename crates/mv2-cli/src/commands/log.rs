@@ -1,6 +1,6 @@
 //! `mv2 log FILE`.
 
-use mv2::{Clock as _, Commit, Snapshot, SystemClock, When};
+use mv2::{Clock as _, Commit, Snapshot, SystemClock};
 
 use crate::cli::{Global, LogArgs};
 use crate::exit::Exit;
@@ -8,7 +8,7 @@ use crate::output::json::{LogChanges, LogCommit, Superseded};
 use crate::output::{Output, human, json};
 
 use super::put::split_message;
-use super::{open_options, snapshot};
+use super::{open_options, snapshot, time_range};
 
 /// From this difference between the clock and the commit's time on, the clock is worth a remark.
 const CLOCK_JUMP_MICROS: i64 = 5 * 60 * 1_000_000;
@@ -19,16 +19,11 @@ const BRANCH: &str = "main";
 pub(super) fn run(args: &LogArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
     let memory = open_options(global).open_read_only(&args.file)?;
     let snapshot = snapshot(&memory, &args.past)?;
-    let now = SystemClock.now();
-    let time = |text: &Option<String>| {
-        text.as_deref()
-            .map(|text| When::parse(text, now))
-            .transpose()
-    };
-    let since = time(&args.since)?.map(|when| when.start());
+    let ends = [args.since.as_deref(), args.until.as_deref()];
+    let (since, until) = time_range(ends, None, SystemClock.now())?;
     // The newest commit in time is found without a walk through those that came later.
-    let newest = match time(&args.until)? {
-        Some(until) => snapshot.at(until.end())?,
+    let newest = match until {
+        Some(until) => snapshot.at(until)?,
         None => snapshot.clone(),
     };
     let early = |commit: &mv2::Result<Commit>| {

@@ -34,9 +34,7 @@ use mv2::{
     Timestamp, When, text,
 };
 
-use crate::cli::{
-    Cli, Command, DocumentArgs, EmbeddingArgs, FilterArgs, Global, PastArgs, TimeArgs,
-};
+use crate::cli::{Cli, Command, DocumentArgs, EmbeddingArgs, FilterArgs, Global, PastArgs};
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::output::progress::Spinner;
@@ -174,9 +172,13 @@ impl<'a> Target<'a> {
 type Times = (Option<Timestamp>, Option<Timestamp>);
 
 /// What `--since` and `--until` mean at the present time, or meant on the first page of several.
-fn time_range(args: &TimeArgs, first_page: Option<Times>, now: Timestamp) -> mv2::Result<Times> {
-    let (since, until) = first_page.unwrap_or_default();
-    let end = |text: &Option<String>, side: fn(&When) -> Timestamp, first: Option<Timestamp>| {
+fn time_range(
+    [since, until]: [Option<&str>; 2],
+    first_page: Option<Times>,
+    now: Timestamp,
+) -> mv2::Result<Times> {
+    let (first_since, first_until) = first_page.unwrap_or_default();
+    let end = |text: Option<&str>, side: fn(&When) -> Timestamp, first: Option<Timestamp>| {
         let Some(text) = text else { return Ok(None) };
         // "2h ago" has moved on since the first page; the same words mean the same page here.
         match first.filter(|_| When::is_relative(text)) {
@@ -184,13 +186,13 @@ fn time_range(args: &TimeArgs, first_page: Option<Times>, now: Timestamp) -> mv2
             None => When::parse(text, now).map(|when| Some(side(&when))),
         }
     };
-    let since = end(&args.since, When::start, since)?;
-    Ok((since, end(&args.until, When::end, until)?))
+    let since = end(since, When::start, first_since)?;
+    Ok((since, end(until, When::end, first_until)?))
 }
 
 /// Which documents the flags leave.
 fn filter(args: &FilterArgs, first_page: Option<Times>) -> mv2::Result<Filter> {
-    let (since, until) = time_range(&args.times, first_page, SystemClock.now())?;
+    let (since, until) = time_range(args.times.ends(), first_page, SystemClock.now())?;
     Ok(Filter {
         uri: args.uri.clone(),
         kind: args.kind.clone(),

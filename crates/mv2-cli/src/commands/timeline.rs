@@ -53,7 +53,7 @@ fn query(args: &TimelineArgs, now: Timestamp) -> mv2::Result<TimelineQuery> {
         None => None,
     };
     let first_page = first_page.map(|page| (page.since, page.until));
-    let (since, until) = time_range(&args.times, first_page, now)?;
+    let (since, until) = time_range(args.times.ends(), first_page, now)?;
     Ok(TimelineQuery {
         since,
         until,

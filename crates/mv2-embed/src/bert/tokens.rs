@@ -18,14 +18,13 @@ const STRETCH: usize = 1 << 16;
 /// English models have below 1 %.
 const OTHER_SCRIPTS: f32 = 0.05;
 
-/// Code points below this one are Latin.
-const LATIN_END: u32 = 0x250;
-
 /// The tokenizer of a model.
 pub(super) struct Tokens {
     tokenizer: Tokenizer,
     /// The token that stands for what the vocabulary does not have.
     unknown: Option<u32>,
+    /// The marks around a text.
+    marks: usize,
     /// Tokens of a text that are read, with the marks around it.
     max_tokens: usize,
     /// Whether words of Latin script alone are known.
@@ -61,11 +60,12 @@ impl Tokens {
             .find_map(|token| vocab.get(*token));
         let words = |token: &&String| {
             let mut letters = token.chars().filter(|c| c.is_alphabetic());
-            letters.clone().count() > 1 && letters.all(|c| u32::from(c) >= LATIN_END)
+            letters.clone().count() > 1 && letters.all(|c| u32::from(c) >= coverage::LATIN_END)
         };
         let others = vocab.keys().filter(words).count();
         Ok(Self {
             unknown: unknown.copied(),
+            marks,
             max_tokens,
             latin_only: (others as f32) < OTHER_SCRIPTS * vocab.len() as f32,
             tokenizer,
@@ -74,12 +74,11 @@ impl Tokens {
 
     /// The tokens of a text, with the marks around them, at most as many as the model reads.
     pub(super) fn encode(&self, prefix: &str, text: &str) -> Result<Vec<u32>, tokenizers::Error> {
-        let text = &text[..floor(text, self.max_tokens.saturating_mul(BYTES_A_TOKEN))];
+        let most = self.max_tokens.saturating_mul(BYTES_A_TOKEN);
+        let text = &text[..text.floor_char_boundary(most)];
         let text = format!("{prefix}{text}");
         let mut encoding = self.tokenizer.encode_fast(text, false)?;
-        let post = self.tokenizer.get_post_processor();
-        let marks = post.map_or(0, |post| post.added_tokens(false));
-        encoding.truncate(self.max_tokens - marks, 0, TruncationDirection::Right);
+        encoding.truncate(self.max_tokens - self.marks, 0, TruncationDirection::Right);
         // What was cut off would be given marks as well.
         encoding.take_overflowing();
         let encoding = self.tokenizer.post_process(encoding, None, true)?;
@@ -121,7 +120,7 @@ impl Tokens {
         mut look: impl FnMut(&[u32]) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         while !text.is_empty() {
-            let end = floor(text, STRETCH);
+            let end = text.floor_char_boundary(STRETCH);
             let blank = text[..end].rfind(char::is_whitespace).filter(|at| *at > 0);
             let end = match end == text.len() {
                 true => end,
@@ -135,9 +134,4 @@ impl Tokens {
         }
         ControlFlow::Continue(())
     }
-}
-
-/// The last boundary between characters at or before a byte.
-fn floor(text: &str, at: usize) -> usize {
-    text.floor_char_boundary(at)
 }

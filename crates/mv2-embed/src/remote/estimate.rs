@@ -1,11 +1,9 @@
 //! How many tokens a text has under a tokenizer that is not known.
 
+use crate::coverage;
+
 /// Letters of a word that a token has in English, on average.
 const LETTERS: usize = 4;
-
-/// Letters and digits below this stand in words of several letters a token (Basic Latin to Latin Extended-B).
-const LATIN_END: u32 = 0x250;
-
 /// Tokens of a text, at most `limit`, and the bytes that they take. Blanks are none.
 pub(super) fn tokens(text: &str, limit: usize) -> (usize, usize) {
     let (mut count, mut letters) = (0, 0);
@@ -13,7 +11,7 @@ pub(super) fn tokens(text: &str, limit: usize) -> (usize, usize) {
         let begins = if c.is_whitespace() {
             letters = 0;
             false
-        } else if c.is_alphanumeric() && u32::from(c) < LATIN_END {
+        } else if c.is_alphanumeric() && u32::from(c) < coverage::LATIN_END {
             letters += 1;
             letters % LETTERS == 1
         } else {
