@@ -1,6 +1,6 @@
 //! A filter over the keys of a small table: most keys that are asked for are not there, and it says so from one word.
 
-/// Bits for each key. One in sixteen keys that are not there passes.
+/// Bits for each key, of which it sets up to three in one word. One in a hundred keys that are not there passes.
 const BITS_PER_KEY: usize = 16;
 
 /// Larger tables have none: making it reads them whole.
@@ -20,22 +20,23 @@ impl KeyFilter {
             bits: vec![0; words].into(),
         };
         for key in keys {
-            let (word, bit) = filter.place(key);
-            filter.bits[word] |= bit;
+            let (word, mask) = filter.place(key);
+            filter.bits[word] |= mask;
         }
         filter
     }
 
     /// Whether the key may be there.
     pub(crate) fn may_have(&self, key: u32) -> bool {
-        let (word, bit) = self.place(key);
-        self.bits[word] & bit != 0
+        let (word, mask) = self.place(key);
+        self.bits[word] & mask == mask
     }
 
     fn place(&self, key: u32) -> (usize, u64) {
-        // The upper part of the product is uniform over the bits.
-        let at = (u64::from(key) * (self.bits.len() as u64 * 64)) >> 32;
-        ((at / 64) as usize, 1 << (at % 64))
+        // The upper part of the product is uniform over the words, and says little about the lower bits of the key.
+        let word = (u64::from(key) * self.bits.len() as u64) >> 32;
+        let bit = |shift: u32| 1u64 << ((key >> shift) & 63);
+        (word as usize, bit(0) | bit(6) | bit(12))
     }
 }
 
@@ -57,11 +58,14 @@ mod tests {
 
     #[test]
     fn few_others_pass() {
-        let hash = |n: u32| n.wrapping_mul(0x9E37_79B1);
+        let hash = |n: u32| {
+            let hash = crate::checksum::hash32(&n.to_le_bytes());
+            u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]])
+        };
         let filter = KeyFilter::new(1_000, (0..1_000).map(hash));
         let passed = (1_000..101_000)
             .filter(|n| filter.may_have(hash(*n)))
             .count();
-        assert!(passed < 10_000, "{passed} of 100,000");
+        assert!(passed < 2_000, "{passed} of 100,000");
     }
 }

@@ -133,26 +133,18 @@ impl Builder {
         if self.frames.len() >= MAX_DOCS as usize {
             return Err(Error::TooManyFrames { limit: MAX_DOCS });
         }
-        let mut writer = match self.writer.take() {
+        let writer = match &mut self.writer {
             Some(writer) => writer,
-            None => Writer::new(self.positions)?,
+            none => none.insert(Writer::new(self.positions)?),
         };
-        let doing = "indexing a frame";
-        let writer = guard(doing, || {
-            writer
-                .tantivy
-                .add_document(document(&writer.slot))
-                .map_err(|error| Error::tantivy(doing, error))?;
-            Ok(writer)
-        })?;
-        if let Some(error) = writer.slot.clear() {
+        if let Err(error) = writer.add(document) {
+            self.writer = None;
             return Err(error);
         }
         for (counts, counter) in self.counts.iter_mut().zip(&writer.counters) {
             counts.push(counter.swap(0, Ordering::Relaxed));
         }
         self.frames.push(meta.id);
-        self.writer = Some(writer);
         Ok(())
     }
 
@@ -246,6 +238,19 @@ impl Writer {
             counters,
             slot,
         })
+    }
+
+    fn add(&mut self, document: impl FnOnce(&Slot) -> TantivyDocument) -> Result<()> {
+        let doing = "indexing a frame";
+        guard(doing, || {
+            self.tantivy
+                .add_document(document(&self.slot))
+                .map_err(|error| Error::tantivy(doing, error))
+        })?;
+        match self.slot.clear() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 
     /// The files of the finished segment. The document store is left out.

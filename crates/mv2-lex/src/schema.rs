@@ -8,6 +8,7 @@
 //! | `uri`, `label`, `kind`, `track` | the value as it is | documents |
 //! | `tag` | a term for each pair and one for each key | documents |
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use mv2_format::checksum::hash16;
@@ -115,25 +116,29 @@ pub(crate) fn schema(positions: bool) -> &'static Schema {
 }
 
 /// A raw term. One that is too long keeps its beginning and gets its hash behind a NUL.
-pub(crate) fn raw_term(value: &str) -> String {
+pub(crate) fn raw_term(value: &str) -> Cow<'_, str> {
     if value.len() <= MAX_RAW_TERM_BYTES {
-        return value.to_owned();
+        return Cow::Borrowed(value);
     }
     let mut end = LONG_RAW_PREFIX_BYTES;
     while !value.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{}\0{}", &value[..end], hex(&hash16(value.as_bytes())))
+    Cow::Owned(format!(
+        "{}\0{}",
+        &value[..end],
+        hex(&hash16(value.as_bytes()))
+    ))
 }
 
 /// The term of a tag pair. The key's length keeps `a=b` + `c` apart from `a` + `b=c`.
 pub(crate) fn tag_term(key: &str, value: &str) -> String {
-    raw_term(&format!("{}:{key}={value}", key.len()))
+    raw_term(&format!("{}:{key}={value}", key.len())).into_owned()
 }
 
 /// The term that each document with a tag of this key has.
 pub(crate) fn tag_key_term(key: &str) -> String {
-    raw_term(&format!("#{key}"))
+    raw_term(&format!("#{key}")).into_owned()
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -17,7 +17,8 @@ use crate::attached;
 use crate::compact::{Compaction, INLINE_FRAMES};
 use crate::error::Result;
 use crate::output::{Coverage, Output};
-use crate::state::{Detail, IndexRun, State, Visited};
+use crate::recent::Recent;
+use crate::state::{Detail, IndexRun, State, Visited, visit_in_memory};
 use crate::types::OpenOptions;
 
 /// From this much text on a dictionary pays for itself.
@@ -29,7 +30,7 @@ const TRAINING_BYTES_PER_BYTE: u64 = 40;
 
 /// Frames, and bytes of text, that an import lets lag behind an index.
 const BULK_INDEX_FRAMES: u64 = 32 << 10;
-const BULK_INDEX_BYTES: u64 = 32 << 20;
+pub(crate) const BULK_INDEX_BYTES: u64 = 32 << 20;
 
 /// A sample for the training is at most this long.
 const SAMPLE_BYTES: usize = 8 << 10;
@@ -436,7 +437,7 @@ fn build_index(
             old.last().map_or(first, |run| run.frames.end)
         };
         // An index that cannot take a frame is left behind: it costs a feature, never data.
-        match build_index_bodies(state, index, first..last, &|| Ok(()))? {
+        match build_index_bodies(state, index, first..last, &Recent::default(), &|| Ok(()))? {
             Some(bodies) => {
                 for (coverage, body) in bodies {
                     out.write(&body, coverage)?;
@@ -511,12 +512,13 @@ pub(crate) fn unsplit(state: &State, index: &dyn IndexFactory, run: &IndexRun) -
 }
 
 /// The bodies of an index over a range of frames: of those that are alive, and of the dead ones if the index wants them
-/// apart. A huge text is a run of its own if the index wants that. `None` if the index refuses a frame. `go_on` is asked
-/// now and then.
+/// apart. A huge text is a run of its own if the index wants that. `None` if the index refuses a frame. What is recent is
+/// not read from the file. `go_on` is asked now and then.
 pub(crate) fn build_index_bodies(
     state: &State,
     index: &dyn IndexFactory,
     frames: Range<FrameId>,
+    recent: &Recent,
     go_on: &dyn Fn() -> Result<()>,
 ) -> Result<Option<Vec<Body>>> {
     let (dead, split_at) = match index.keeps_history_apart() {
@@ -538,7 +540,9 @@ pub(crate) fn build_index_bodies(
         builders: [const { None }; 2],
         finished: Some(Vec::new()),
     };
-    state.visit_frames(frames.clone(), detail, &mut |visited| {
+    let recent = recent.of(&state.file, &frames);
+    let stored = frames.start..recent.first().map_or(frames.end, |frame| frame.meta.id);
+    let mut take = |visited: Visited<'_>| {
         let id = visited.meta().id;
         if id.0.is_multiple_of(64) {
             go_on()?;
@@ -546,7 +550,9 @@ pub(crate) fn build_index_bodies(
         while dead.next_if(|dead| *dead < id).is_some() {}
         bodies.add(visited, dead.peek() == Some(&id));
         Ok(())
-    })?;
+    };
+    state.visit_frames(stored, detail, &mut take)?;
+    visit_in_memory(recent, detail, &mut take)?;
     bodies.finish_run(frames.end);
     Ok(bodies.finished)
 }

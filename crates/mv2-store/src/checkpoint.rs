@@ -121,7 +121,7 @@ pub(crate) fn empty_file(header: &mv2_format::header::Header) -> Vec<u8> {
 fn with_batch(state: &State, batch: Option<Batch>) -> State {
     let mut next = state.clone();
     if let Some(batch) = batch {
-        Arc::make_mut(&mut next.tail).push(batch, [0; 16], 0);
+        Arc::make_mut(&mut next.tail).push_to_fold(batch);
     }
     next
 }

@@ -29,6 +29,7 @@ mod lock;
 mod maintain;
 mod output;
 mod past;
+mod recent;
 mod recovery;
 mod rewrite;
 pub mod snapshot;

@@ -19,6 +19,7 @@ use crate::attached;
 use crate::build::{Built, build_index_bodies, lagging, pack_data, unsplit};
 use crate::compact::{Compaction, due_data, due_index, parts};
 use crate::error::{Error, Result};
+use crate::recent::Recent;
 use crate::state::{IndexRun, State};
 use crate::store::Store;
 
@@ -89,7 +90,18 @@ impl Store {
 
     /// Brings what lags behind into the indexes, as far as it is too much for a checkpoint.
     pub(crate) fn index_lagging(&mut self, bulk: bool) -> Result<()> {
-        while self.run_next(Scope::Lagging { bulk }, &|| false)? {}
+        let mut result = Ok(true);
+        while let Ok(true) = result {
+            result = self.run_next(Scope::Lagging { bulk }, &|| false);
+        }
+        let state = self.current();
+        let indexes = self.options.indexes.iter();
+        let covered = indexes.map(|index| state.covered(index.kind())).min();
+        match covered {
+            Some(covered) if bulk => self.recent.forget_before(covered),
+            _ => self.recent.clear(),
+        }
+        result?;
         // An import that nobody keeps house for.
         while self.run_next(Scope::Overdue, &|| false)? {}
         Ok(())
@@ -256,7 +268,7 @@ impl Store {
         self.begin()?;
         self.rollback();
         let state = self.current();
-        let Some(built) = job.build(&state.reopened(), &go_on, cancelled)? else {
+        let Some(built) = job.build(&state.reopened(), &self.recent, &go_on, cancelled)? else {
             return Ok(false);
         };
         self.begin()?;
@@ -310,6 +322,7 @@ impl Job {
     fn build(
         &self,
         state: &State,
+        recent: &Recent,
         go_on: &dyn Fn() -> Result<()>,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Option<Built>> {
@@ -319,7 +332,8 @@ impl Job {
                 return attached::build_due(state, &**index, *part, inputs, *effort, cancelled);
             }
             JobBuilder::Index(index) => {
-                let bodies = build_index_bodies(state, &**index, self.frames.clone(), go_on)?;
+                let frames = self.frames.clone();
+                let bodies = build_index_bodies(state, &**index, frames, recent, go_on)?;
                 let Some(bodies) = bodies else {
                     return Ok(None);
                 };

@@ -150,6 +150,12 @@ impl<'a> Output<'a> {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.len() >= BUFFER_BYTES {
+            self.flush()?;
+            self.file.write(self.at, bytes)?;
+            self.at += bytes.len() as u64;
+            return Ok(());
+        }
         self.buffer.extend_from_slice(bytes);
         self.at += bytes.len() as u64;
         if self.buffer.len() >= BUFFER_BYTES {
@@ -159,6 +165,9 @@ impl<'a> Output<'a> {
     }
 
     fn flush(&mut self) -> Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
         let start = self.at - self.buffer.len() as u64;
         self.file.write(start, &self.buffer)?;
         self.buffer.clear();

@@ -152,8 +152,7 @@ impl Tail {
 
     /// Takes in a batch that stands at `self.end`.
     pub(crate) fn push(&mut self, batch: Batch, hash: [u8; 16], slot_bytes: u64) {
-        for frame in batch.frames {
-            self.payload_bytes += frame.meta.payload_len;
+        for frame in &batch.frames {
             if let Some(uri) = &frame.meta.uri {
                 self.uris
                     .entry(uri.clone())
@@ -163,6 +162,17 @@ impl Tail {
             if frame.meta.payload_frame.is_none() {
                 self.contents.insert(frame.meta.content_hash, frame.meta.id);
             }
+        }
+        self.push_to_fold(batch);
+        self.last_batch = Some(self.end..self.end + slot_bytes);
+        self.end += slot_bytes;
+        self.hash = hash;
+    }
+
+    /// Takes in a batch that goes into segments at once, where nobody looks for a name or a content in it.
+    pub(crate) fn push_to_fold(&mut self, batch: Batch) {
+        for frame in batch.frames {
+            self.payload_bytes += frame.meta.payload_len;
             self.frames.push(frame);
         }
         for tombstone in batch.tombstones {
@@ -171,9 +181,6 @@ impl Tail {
         self.attachments.extend(batch.attachments);
         self.properties.extend(batch.properties);
         self.commits.push(batch.commit);
-        self.last_batch = Some(self.end..self.end + slot_bytes);
-        self.end += slot_bytes;
-        self.hash = hash;
     }
 }
 
@@ -474,19 +481,9 @@ impl State {
                 }))?;
             }
         }
-        for frame in &self.tail.frames {
-            let meta = &frame.meta;
-            if !range.contains(&meta.id) {
-                continue;
-            }
-            let is_large = meta.payload_len >= LARGE_PAYLOAD_BYTES;
-            if is_large && detail.has_payload(meta) {
-                each(Visited::Large(meta, Arc::clone(frame).into()))?;
-            } else {
-                each(Visited::Frame(frame))?;
-            }
-        }
-        Ok(())
+        let tail = &self.tail.frames;
+        let at = |id: FrameId| tail.partition_point(|frame| frame.meta.id < id);
+        visit_in_memory(&tail[at(range.start)..at(range.end)], detail, each)
     }
 
     /// A frame that carries this payload.
@@ -756,6 +753,24 @@ impl Detail {
             Self::Resolved => true,
         }
     }
+}
+
+/// Calls `each` with frames that are in memory, as [`State::visit_frames`] does.
+pub(crate) fn visit_in_memory(
+    frames: &[Arc<Frame>],
+    detail: Detail,
+    each: &mut dyn FnMut(Visited<'_>) -> Result<()>,
+) -> Result<()> {
+    for frame in frames {
+        let meta = &frame.meta;
+        let is_large = meta.payload_len >= LARGE_PAYLOAD_BYTES;
+        if is_large && detail.has_payload(meta) {
+            each(Visited::Large(meta, Arc::clone(frame).into()))?;
+        } else {
+            each(Visited::Frame(frame))?;
+        }
+    }
+    Ok(())
 }
 
 /// A frame on a walk through a range of them.

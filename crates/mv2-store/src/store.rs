@@ -8,9 +8,11 @@ use mv2_format::header::{Header, Version, WAL_OFFSET};
 use mv2_format::segment::PAGE_BYTES;
 use mv2_format::{Attachment, CommitId, FileOffset, FrameId, Generation};
 
+use crate::build::BULK_INDEX_BYTES;
 use crate::checkpoint;
 use crate::error::{Error, Result};
 use crate::file::{MemoryFile, open_error};
+use crate::recent::Recent;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::storage::{FileVolume, Volume};
@@ -54,6 +56,8 @@ pub struct Store {
     pub(crate) own_root: Option<Generation>,
     /// Whether this handle has looked for what a crashed vacuum left.
     pub(crate) cleaned_up: bool,
+    /// What an import committed and no index has yet.
+    pub(crate) recent: Recent,
     /// The checkpoint after which no housekeeping was due.
     pub(crate) nothing_due: Option<Generation>,
 }
@@ -152,6 +156,7 @@ impl Store {
             own_batch: None,
             own_root: None,
             cleaned_up: false,
+            recent: Recent::default(),
             nothing_due: None,
         }
     }
@@ -232,7 +237,8 @@ impl Store {
 
     pub(crate) fn begin_unless_sealed(&mut self, unless_sealed: bool) -> Result<()> {
         if self.transaction.is_some() {
-            return self.check_process();
+            // What is put until the commit changes memory alone; the commit asks whether this is the process that opened it.
+            return Ok(());
         }
         if !self.writable {
             return Err(Error::ReadOnly {
@@ -378,7 +384,10 @@ impl Store {
                 let commit = state.commit(state.last_commit())?;
                 let file = Arc::clone(&state.file);
                 let folded = state.root.generation != before;
-                drop(transaction);
+                if folded && !self.options.indexes.is_empty() {
+                    let frames = transaction.into_frames();
+                    self.recent.keep(&file, frames, 2 * BULK_INDEX_BYTES);
+                }
                 *self.state_guard() = Arc::new(state);
                 self.release(&file);
                 if folded {

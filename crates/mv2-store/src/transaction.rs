@@ -104,6 +104,11 @@ impl Transaction {
         Ok(())
     }
 
+    /// Its frames, once they are committed.
+    pub(crate) fn into_frames(self) -> Vec<Arc<Frame>> {
+        self.frames
+    }
+
     pub(crate) fn payload_bytes(&self) -> u64 {
         self.payload_bytes
     }
