@@ -67,6 +67,51 @@ impl FrameSet {
         }
         Self { runs }
     }
+
+    /// The frames that are in this set and not in the other.
+    pub fn difference(&self, other: &Self) -> Self {
+        let mut runs = Vec::new();
+        let mut at = 0;
+        for run in &self.runs {
+            let mut start = run.start;
+            while let Some(hole) = other.runs.get(at) {
+                if hole.start >= run.end {
+                    break;
+                }
+                if start < hole.start {
+                    runs.push(start..hole.start);
+                }
+                start = start.max(hole.end);
+                if hole.end > run.end {
+                    // It may take something of the next run as well.
+                    break;
+                }
+                at += 1;
+            }
+            if start < run.end {
+                runs.push(start..run.end);
+            }
+        }
+        Self { runs }
+    }
+
+    /// The frames of the set that are in a range.
+    #[must_use]
+    pub fn within(&self, range: Range<FrameId>) -> Self {
+        self.intersection(&[range].into_iter().collect())
+    }
+
+    /// The frames, ascending.
+    pub fn into_frames(self) -> impl Iterator<Item = FrameId> {
+        let ids = |run: Range<FrameId>| run.start.get()..run.end.get();
+        self.runs.into_iter().flat_map(ids).map(FrameId)
+    }
+
+    /// The frames, ascending.
+    pub fn frames(&self) -> impl Iterator<Item = FrameId> + '_ {
+        let ids = |run: &Range<FrameId>| run.start.get()..run.end.get();
+        self.runs.iter().flat_map(ids).map(FrameId)
+    }
 }
 
 /// From runs in any order, which may be empty, adjoin and overlap.
@@ -147,6 +192,9 @@ mod tests {
             let both: BTreeSet<u64> = expected_runs.intersection(&expected_frames).copied().collect();
             let common = of_runs.intersection(&of_frames);
             prop_assert_eq!(ids(&common), both);
+            let rest: BTreeSet<u64> = expected_runs.difference(&expected_frames).copied().collect();
+            prop_assert_eq!(&ids(&of_runs.difference(&of_frames)), &rest);
+            prop_assert!(of_runs.difference(&of_frames).frames().map(FrameId::get).eq(rest));
             // Equal sets are equal values, however they came about.
             let again: FrameSet = ids(&common).into_iter().map(FrameId).collect();
             prop_assert_eq!(again, common);

@@ -60,6 +60,11 @@ id! {
     Generation(u64)
 }
 
+impl LineageId {
+    /// The lineage of commits that move branches and tags or carry the journal, and are on no history.
+    pub const BOOKKEEPING: Self = Self(u32::MAX);
+}
+
 impl FrameId {
     /// The id that follows this one.
     #[must_use]

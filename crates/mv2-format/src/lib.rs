@@ -20,6 +20,7 @@
 //! | [`data`] | data segments: frames at rest |
 //! | [`payload`] | reading a payload piece by piece |
 //! | [`commits`] | the commit log |
+//! | [`refs`] | branches and tags, as properties hold them |
 //! | [`tombstones`] | which frames died when |
 //! | [`properties`] | small named values with their history |
 //! | [`attachments`] | what frames carry for an index |
@@ -40,6 +41,7 @@ pub mod index;
 mod key_filter;
 pub mod payload;
 pub mod properties;
+pub mod refs;
 pub mod root;
 pub mod segment;
 pub mod toc;

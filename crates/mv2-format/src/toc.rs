@@ -30,10 +30,14 @@ pub struct Toc {
     pub last_commit: CommitId,
     /// Its time.
     pub last_time: Timestamp,
-    /// Frames that have a tombstone.
-    pub dead_frames: u64,
+    /// Rows of all tombstone segments.
+    pub tombstones: u64,
     /// Bytes of payload of all frames, uncompressed.
     pub payload_bytes: u64,
+    /// One more than the highest lineage of a commit, bookkeeping apart; 0 without commits.
+    pub lineages: u32,
+    /// How many of the commits are bookkeeping.
+    pub bookkeeping: u64,
     /// The live segments, ordered by kind, first frame, first commit.
     pub segments: Vec<SegmentEntry>,
 }
@@ -111,9 +115,11 @@ impl Toc {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.last_time.0.to_le_bytes());
-        out.extend_from_slice(&self.dead_frames.to_le_bytes());
+        out.extend_from_slice(&self.tombstones.to_le_bytes());
         out.extend_from_slice(&self.payload_bytes.to_le_bytes());
         out.extend_from_slice(&(self.segments.len() as u32).to_le_bytes());
+        out.extend_from_slice(&self.lineages.to_le_bytes());
+        out.extend_from_slice(&self.bookkeeping.to_le_bytes());
         out.resize(HEAD_BYTES, 0);
         for entry in &self.segments {
             entry.encode(&mut out);
@@ -135,11 +141,13 @@ impl Toc {
             next_frame: FrameId(reader.u64()?),
             last_commit: CommitId(reader.u64()?),
             last_time: Timestamp(reader.i64()?),
-            dead_frames: reader.u64()?,
+            tombstones: reader.u64()?,
             payload_bytes: reader.u64()?,
-            segments: Vec::new(),
+            ..Self::default()
         };
         let count = reader.u32()? as usize;
+        toc.lineages = reader.u32()?;
+        toc.bookkeeping = reader.u64()?;
         reader.reserved(HEAD_BYTES - reader.pos())?;
         if count > MAX_SEGMENTS || count * ENTRY_BYTES != reader.left() {
             return Err(Error::invalid(
@@ -167,13 +175,6 @@ impl Toc {
                 "table of contents",
                 "entries in order",
                 "others",
-            ));
-        }
-        if self.dead_frames > self.next_frame.0 {
-            return Err(Error::invalid(
-                "dead_frames",
-                "at most next_frame",
-                self.dead_frames,
             ));
         }
         let (mut frame, mut commit) = (0, 0);

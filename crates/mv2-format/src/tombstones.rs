@@ -118,19 +118,6 @@ impl TombstoneSegment {
         Ok(row)
     }
 
-    /// The first tombstone of a frame.
-    ///
-    /// # Errors
-    /// As for [`row`](Self::row).
-    pub fn find(&self, frame: FrameId) -> Result<Option<Tombstone>> {
-        let index = self.lower_bound(frame)?;
-        if index == self.count {
-            return Ok(None);
-        }
-        let row = self.row(index)?;
-        Ok((row.frame == frame).then_some(row))
-    }
-
     /// The tombstones of a range of frames, in order.
     pub fn range(&self, frames: Range<FrameId>) -> impl Iterator<Item = Result<Tombstone>> + '_ {
         let (start, error) = match self.lower_bound(frames.start) {
@@ -179,11 +166,14 @@ mod tests {
         let segment = TombstoneSegment::open(SegmentBytes::from_vec(encode(rows.clone()))).unwrap();
         assert_eq!(segment.len(), 500);
         for expected in &rows {
-            assert_eq!(
-                segment.find(expected.frame).unwrap().as_ref(),
-                Some(expected)
-            );
-            assert_eq!(segment.find(expected.frame.next()).unwrap(), None);
+            let of = |frame: FrameId| -> Vec<_> {
+                segment
+                    .range(frame..frame.next())
+                    .map(Result::unwrap)
+                    .collect()
+            };
+            assert_eq!(of(expected.frame), [*expected]);
+            assert_eq!(of(expected.frame.next()), []);
         }
         let range: Vec<_> = segment
             .range(FrameId(11)..FrameId(15))

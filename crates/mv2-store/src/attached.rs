@@ -1,12 +1,12 @@
 //! Segments of indexes over attachments, and the attachments that no index has taken yet.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use mv2_format::index::{AttachmentSource, Effort, SegmentSize};
 use mv2_format::{
-    Attachment, AttachmentIndex, CommitId, FrameId, SegmentBytes, SegmentId, SegmentKind,
+    Attachment, AttachmentIndex, CommitId, FrameId, FrameSet, SegmentBytes, SegmentId, SegmentKind,
     attachments,
 };
 
@@ -144,12 +144,10 @@ fn build_bodies(
             false => frames.start.min(entry.first_frame)..frames.end.max(entry.end_frame),
         };
     }
-    let dead: HashSet<FrameId> = match apart {
-        true => {
-            let tombstones = state.tombstones(frames.clone(), CommitId(0))?;
-            tombstones.iter().map(|row| row.frame).collect()
-        }
-        false => HashSet::new(),
+    let split = state.split()?;
+    let dead = match apart {
+        true => split.hidden(state, frames.clone())?,
+        false => FrameSet::default(),
     };
     let mut bodies = Vec::new();
     for history in [false, true] {
@@ -159,7 +157,7 @@ fn build_bodies(
         let source = AttachmentSource {
             segments: &segments,
             attachments: rows,
-            wanted: &|frame| dead.contains(&frame) == history,
+            wanted: &|frame| dead.contains(frame) == history,
             effort: if history { Effort::Quick } else { effort },
             cancelled,
         };
@@ -170,14 +168,7 @@ fn build_bodies(
                     kind: index.kind(),
                     part,
                     frames: frames.clone(),
-                    commits: (
-                        CommitId(0),
-                        if apart {
-                            state.last_commit()
-                        } else {
-                            CommitId(0)
-                        },
-                    ),
+                    commits: (CommitId(0), if apart { split.commit } else { CommitId(0) }),
                     rows,
                     history,
                 };
@@ -209,7 +200,7 @@ pub(crate) fn due(
             sizes.push(SegmentSize {
                 rows: entry.rows,
                 bytes: entry.body_len,
-                dead: state.tombstones(frames, entry.last_commit)?.len() as u64,
+                dead: state.hidden_since(frames, entry.last_commit)?,
                 // Only then were the dead ones set apart.
                 thorough: entry.last_commit != CommitId(0),
             });

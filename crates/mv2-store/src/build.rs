@@ -9,8 +9,8 @@ use mv2_format::data::DataBuilder;
 use mv2_format::toc::{SegmentEntry, Toc};
 use mv2_format::tombstones::{self, Tombstone};
 use mv2_format::{
-    CommitId, Frame, FrameId, Generation, IndexBuilder, IndexFactory, SegmentId, SegmentKind,
-    properties,
+    CommitId, Frame, FrameId, FrameSet, Generation, IndexBuilder, IndexFactory, SegmentId,
+    SegmentKind, properties,
 };
 
 use crate::attached;
@@ -121,8 +121,10 @@ pub(crate) fn build(
         next_frame: state.next_frame(),
         last_commit: state.last_commit(),
         last_time: state.last_time().unwrap_or_default(),
-        dead_frames: old.dead_frames + tail.dead.len() as u64,
+        tombstones: old.tombstones + tail.dead.len() as u64,
         payload_bytes: old.payload_bytes.saturating_add(payload),
+        lineages: old.lineages.max(tail.lineages),
+        bookkeeping: old.bookkeeping + tail.bookkeeping,
         segments: std::mem::take(&mut out.segments),
     };
     toc.sort();
@@ -287,14 +289,22 @@ fn build_commits(state: &State, out: &mut Output<'_>, compaction: Compaction) ->
             continue;
         }
         let mut rows: Vec<CommitRow> = Vec::new();
+        let mut edges = Vec::new();
         for slot in old {
             let segment = state.commit_rows(slot)?;
+            for index in 0..segment.edges() {
+                let edge = segment.edge(index);
+                edges.push(edge.map_err(|source| state.file.format(source))?);
+            }
             for id in slot.entry.first_commit.0..=slot.entry.last_commit.0 {
                 let row = segment.get(CommitId(id));
                 rows.extend(row.map_err(|source| state.file.format(source))?);
             }
         }
         if with_tail {
+            for row in tail {
+                edges.extend(state.edges_from(row)?);
+            }
             rows.extend(tail.iter().cloned());
         }
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
@@ -308,7 +318,11 @@ fn build_commits(state: &State, out: &mut Output<'_>, compaction: Compaction) ->
             rows: rows.len() as u64,
             history: false,
         };
-        out.write(&commits::encode(&rows), coverage)?;
+        let start = match first.id.0 {
+            1 => FrameId(0),
+            id => state.commit(CommitId(id - 1))?.watermark,
+        };
+        out.write(&commits::encode(&rows, start, &edges), coverage)?;
     }
     Ok(())
 }
@@ -502,13 +516,12 @@ fn text_from(state: &State, first: FrameId) -> Result<u64> {
     Ok(text)
 }
 
-/// Frames that died since the dead ones of a run were set apart.
+/// Frames that were seen when the hidden ones of a run were set apart, and are not any more.
 pub(crate) fn unsplit(state: &State, index: &dyn IndexFactory, run: &IndexRun) -> Result<u64> {
     if !index.keeps_history_apart() {
         return Ok(0);
     }
-    let rows = state.tombstones(run.frames.clone(), run.split_at())?;
-    Ok(rows.len() as u64)
+    state.hidden_since(run.frames.clone(), run.split_at())
 }
 
 /// The bodies of an index over a range of frames: of those that are alive, and of the dead ones if the index wants them
@@ -522,13 +535,13 @@ pub(crate) fn build_index_bodies(
     go_on: &dyn Fn() -> Result<()>,
 ) -> Result<Option<Vec<Body>>> {
     let (dead, split_at) = match index.keeps_history_apart() {
-        true => (
-            state.tombstones(frames.clone(), CommitId(0))?,
-            state.last_commit(),
-        ),
-        false => (Vec::new(), CommitId(0)),
+        true => {
+            let split = state.split()?;
+            (split.hidden(state, frames.clone())?, split.commit)
+        }
+        false => (FrameSet::default(), CommitId(0)),
     };
-    let mut dead = dead.iter().map(|row| row.frame).peekable();
+    let mut dead = dead.frames().peekable();
     let detail = match index.reads_payload() {
         true => Detail::Resolved,
         false => Detail::Meta,

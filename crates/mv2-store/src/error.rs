@@ -1,5 +1,6 @@
 //! What can go wrong with a memory file: each error says what, where and what to do next.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -131,6 +132,58 @@ pub enum Error {
         /// The newest commit.
         newest: CommitId,
     },
+    /// The commit moved a branch or tag, or recorded a search: there is no memory to see at it.
+    #[error("commit {commit} holds no documents: it moved a branch or tag, or recorded a search")]
+    Bookkeeping {
+        /// The commit asked for.
+        commit: CommitId,
+    },
+    /// The frame exists on a history that is not this one.
+    #[error(
+        "frame {frame} is of another branch: commit {commit} put it, which is not on this history"
+    )]
+    OtherHistory {
+        /// The frame asked for.
+        frame: FrameId,
+        /// The commit that put it.
+        commit: CommitId,
+    },
+    /// There is no branch or tag of this name.
+    #[error("there is no {kind} {name:?}")]
+    NoSuchRef {
+        /// Which of the two.
+        kind: RefKind,
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// There is a branch or tag of this name already.
+    #[error("there is a {kind} {name:?} already")]
+    RefExists {
+        /// Which of the two.
+        kind: RefKind,
+        /// The name.
+        name: String,
+    },
+    /// The branch cannot be deleted because it is in use.
+    #[error("branch {name:?} is checked out")]
+    CheckedOut {
+        /// The branch.
+        name: String,
+    },
+    /// Both sides of a merge changed the same documents.
+    #[error("both branches changed {}", conflicts(uris))]
+    MergeConflict {
+        /// The uris, sorted.
+        uris: Vec<String>,
+    },
+    /// Two branches have no commit in common.
+    #[error("branch {name:?} has no commit in common with this one")]
+    Unrelated {
+        /// The branch that was to be merged.
+        name: String,
+    },
     /// A frame or message exceeds a limit of the format.
     #[error("{0}")]
     Limit(mv2_format::Error),
@@ -174,6 +227,39 @@ pub enum Error {
     },
 }
 
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefKind {
+    /// A branch.
+    Branch,
+    /// A tag.
+    Tag,
+}
+
+impl fmt::Display for RefKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Branch => "branch",
+            Self::Tag => "tag",
+        })
+    }
+}
+
+/// The first of some uris, and how many there are besides.
+fn conflicts(uris: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<_> = uris
+        .iter()
+        .take(SHOWN)
+        .map(|uri| format!("{uri:?}"))
+        .collect();
+    match uris.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 impl Error {
     /// The error's name in JSON, stable across versions: `not_found`, `locked`, `corrupt`, ...
     pub fn kind(&self) -> &'static str {
@@ -204,6 +290,26 @@ impl Error {
             Self::NoSuchFrame { .. } => "no_such_frame",
             Self::Dead { .. } => "frame_dead",
             Self::NoSuchCommit { .. } => "no_such_commit",
+            Self::Bookkeeping { .. } => "no_memory_at_commit",
+            Self::OtherHistory { .. } => "other_branch",
+            Self::NoSuchRef {
+                kind: RefKind::Branch,
+                ..
+            } => "no_such_branch",
+            Self::NoSuchRef {
+                kind: RefKind::Tag, ..
+            } => "no_such_tag",
+            Self::RefExists {
+                kind: RefKind::Branch,
+                ..
+            } => "branch_exists",
+            Self::RefExists {
+                kind: RefKind::Tag, ..
+            } => "tag_exists",
+            Self::CheckedOut { .. } => "checked_out",
+            Self::MergeConflict { .. } => "merge_conflict",
+            Self::Unrelated { .. } => "unrelated",
+            Self::Limit(mv2_format::Error::Invalid { .. }) => "invalid",
             Self::Limit(_) => "too_large",
             Self::Busy { .. } => "busy",
             Self::Sealed { .. } => "sealed",
@@ -261,6 +367,20 @@ impl Error {
             }
             Self::Dead { by: None, .. } => return None,
             Self::NoSuchCommit { .. } => "list commits with `mv2 log FILE`",
+            Self::Bookkeeping { .. } => "list commits with `mv2 log FILE`",
+            Self::OtherHistory { commit, .. } => {
+                return Some(format!("read it with --as-of {commit}"));
+            }
+            Self::NoSuchRef { kind, .. } => {
+                return Some(format!("list what there is with `mv2 {kind} FILE`"));
+            }
+            Self::RefExists { .. } => "choose another name, or delete or rename that one first",
+            Self::CheckedOut { .. } => {
+                "check out another branch first with `mv2 checkout FILE NAME`"
+            }
+            Self::MergeConflict { .. } => "choose a side with --ours or --theirs",
+            Self::Unrelated { .. } => "put the documents anew on this branch",
+            Self::Limit(mv2_format::Error::Invalid { .. }) => return None,
             Self::Limit(_) => "split the document",
             Self::Busy { .. } => "try again",
             Self::Sealed { .. } => "`mv2 unseal FILE` makes it writable again",

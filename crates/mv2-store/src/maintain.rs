@@ -236,9 +236,12 @@ impl Store {
         index: &dyn IndexFactory,
         runs: &'a [IndexRun],
     ) -> Result<Option<&'a [IndexRun]>> {
-        // The sums tell that there is nothing to look for, as long as few have died.
+        // In a file of one lineage the sums tell that there is nothing to look for, as long as few have died.
         let apart: u64 = runs.iter().map(IndexRun::history_rows).sum();
-        let together = state.checkpoint.toc.dead_frames.saturating_sub(apart);
+        let together = match state.is_linear() {
+            true => state.checkpoint.toc.tombstones.saturating_sub(apart),
+            false => u64::MAX,
+        };
         if !index.keeps_history_apart() || together < SPLIT_FRAMES {
             return Ok(None);
         }

@@ -39,7 +39,7 @@ impl Snapshot {
         }
     }
 
-    /// What lies between an earlier commit and this one: frames that are visible here and took no older one's place, frames that
+    /// What lies between another commit, mostly an earlier one, and this one: frames that are visible here and took no older one's place, frames that
     /// were visible there with those that have their places here, and frames that have no successor here. What came and went in
     /// between is left out.
     ///
@@ -47,17 +47,12 @@ impl Snapshot {
     /// [`Error::NoSuchCommit`](crate::Error::NoSuchCommit) for a later commit, else as for [`commit_at`](Self::commit_at).
     pub fn changes_since(&self, earlier: CommitId) -> Result<Changes> {
         let earlier = self.at(earlier)?;
+        if !self.is_linear() {
+            return self.changes_from(&earlier);
+        }
         let mut changes = Changes::default();
         for died in self.deaths(earlier.end_frame(), earlier.commit_id())? {
-            let mut successor = died.by;
-            while let Some(next) = successor {
-                match self.tombstone(next)? {
-                    // A successor is younger than what it followed, so this ends.
-                    Some(row) => successor = row.by.filter(|by| *by > next),
-                    None => break,
-                }
-            }
-            match successor {
+            match self.follow(died.by)? {
                 Some(by) => changes.superseded.push((died.frame, by)),
                 None => changes.deleted.push(died.frame),
             }
@@ -71,6 +66,43 @@ impl Snapshot {
         Ok(changes)
     }
 
+    /// The same from a commit of any branch: a frame that is not seen here has the one in its place that took it, or the one
+    /// under its uri.
+    fn changes_from(&self, earlier: &Self) -> Result<Changes> {
+        let (before, now) = (earlier.visible()?, self.visible()?);
+        let mut changes = Changes::default();
+        for id in before.difference(&now).frames() {
+            let taken = self.tombstone(id)?.and_then(|row| row.by);
+            let by = match self.follow(taken)? {
+                Some(by) => Some(by),
+                None => match self.state.meta(id)?.uri {
+                    Some(uri) => self.find_uri(&uri)?,
+                    None => None,
+                },
+            };
+            match by.filter(|by| !before.contains(*by)) {
+                Some(by) => changes.superseded.push((id, by)),
+                None => changes.deleted.push(id),
+            }
+        }
+        let followed: HashSet<FrameId> = changes.superseded.iter().map(|(_, by)| *by).collect();
+        let added = now.difference(&before);
+        changes.added = added.frames().filter(|id| !followed.contains(id)).collect();
+        Ok(changes)
+    }
+
+    /// The visible frame that took the place of what took a place, if there is one.
+    fn follow(&self, mut successor: Option<FrameId>) -> Result<Option<FrameId>> {
+        while let Some(next) = successor {
+            match self.tombstone(next)? {
+                // A successor is younger than what it followed, so this ends.
+                Some(row) => successor = row.by.filter(|by| *by > next),
+                None => break,
+            }
+        }
+        Ok(successor)
+    }
+
     /// The frames that have been visible under a uri, up to this commit, oldest first.
     ///
     /// # Errors
@@ -78,7 +110,9 @@ impl Snapshot {
     pub fn versions(&self, uri: &str) -> Result<Vec<Version>> {
         let mut frames = Vec::new();
         self.state.find_version(uri, self.end_frame(), |id| {
-            frames.push(id);
+            if self.is_born(id)? {
+                frames.push(id);
+            }
             Ok(false)
         })?;
         let mut versions = Vec::with_capacity(frames.len());

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use mv2_format::commits::CommitRow;
 use mv2_format::data::Cursor;
+use mv2_format::refs::RefKey;
 use mv2_format::tombstones::Tombstone;
 use mv2_format::{
-    Attachment, CommitId, Frame, FrameId, FrameMeta, PayloadReader, Property, SegmentBytes,
-    SegmentId, SegmentKind,
+    Attachment, CommitId, Frame, FrameId, FrameMeta, FrameSet, LineageId, PayloadReader, Property,
+    SegmentBytes, SegmentId, SegmentKind,
 };
 
-use crate::error::{Error, Result};
+use crate::error::{Error, RefKind, Result};
+use crate::sight::Sight;
 use crate::state::{Detail, Slot, State, Visited};
 use crate::types::{Changes, Commit, Stats};
 
@@ -19,12 +21,21 @@ use crate::types::{Changes, Commit, Stats};
 #[derive(Clone)]
 pub struct Snapshot {
     pub(crate) state: Arc<State>,
-    /// The commit that is seen: the newest of the state, or one of its past.
-    commit: CommitId,
-    /// Frames from here on are of later commits.
-    end: FrameId,
+    /// What the commit that is seen sees: a head, or a commit of the past.
+    sight: Sight,
+    /// The branch whose head this was taken from.
+    pub(crate) branch: Option<Arc<str>>,
     /// Where the ids of the store's open transaction end.
     pending_end: Option<FrameId>,
+}
+
+/// Which of some frames are visible, told by those that are fewer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// All that are older than the end of the snapshot, but these, sorted.
+    AllBut(Vec<FrameId>),
+    /// These, sorted.
+    Only(Vec<FrameId>),
 }
 
 /// A live index segment.
@@ -48,20 +59,53 @@ pub struct Segment {
 }
 
 impl Snapshot {
-    pub(crate) fn new(state: Arc<State>, pending_end: Option<FrameId>) -> Self {
-        Self {
-            commit: state.last_commit(),
-            end: state.next_frame(),
-            state,
-            pending_end,
-        }
+    /// What a commit of a state sees.
+    pub(crate) fn of_commit(state: &Arc<State>, commit: CommitId) -> Result<Self> {
+        Ok(Self {
+            sight: Sight::new(state, commit)?,
+            state: Arc::clone(state),
+            branch: None,
+            pending_end: None,
+        })
     }
 
-    /// The same memory at a commit of its past: what was put later is not there, and what was superseded or deleted later is.
-    /// Reads one row of the log, whatever the size of the memory. Commit 0 is the empty memory.
+    /// What the head of a branch sees.
+    pub(crate) fn of_branch(state: &Arc<State>, name: &str) -> Result<Self> {
+        let branch = state.branch(name)?;
+        let branch = branch.ok_or_else(|| state.no_such(RefKind::Branch, name))?;
+        let mut snapshot = Self::of_commit(state, state.head_of(&branch)?)?;
+        snapshot.branch = Some(name.into());
+        Ok(snapshot)
+    }
+
+    /// The same commit of a state that holds the same commits in other segments.
+    pub(crate) fn with_state(&self, state: &Arc<State>) -> Result<Self> {
+        let mut same = Self::of_commit(state, self.commit_id())?;
+        same.branch.clone_from(&self.branch);
+        Ok(same)
+    }
+
+    /// Says where the ids of a transaction end, so that they are told from those of frames that do not exist.
+    pub(crate) fn with_pending(mut self, end: Option<FrameId>) -> Self {
+        self.pending_end = end;
+        self
+    }
+
+    /// Whether a commit can be read: it is there, and is one that documents have a part in.
+    pub(crate) fn check_commit(state: &State, commit: CommitId) -> Result<()> {
+        if commit.0 > 0 && state.commit(commit)?.lineage == LineageId::BOOKKEEPING {
+            return Err(Error::Bookkeeping { commit });
+        }
+        Ok(())
+    }
+
+    /// The same memory at another commit, mostly one of its past: what was put later is not there, and what was superseded or
+    /// deleted later is. The commit may be of any branch; it is one that was there when this snapshot was taken.
+    /// Reads a row of the log and a few for each branch that the commit goes back to, whatever the size of the memory. Commit 0
+    /// is the empty memory.
     ///
     /// # Errors
-    /// [`Error::NoSuchCommit`] for a later commit than this snapshot's, [`Error::Io`] or [`Error::Format`].
+    /// [`Error::NoSuchCommit`], [`Error::Bookkeeping`], [`Error::Io`] or [`Error::Format`].
     ///
     /// ```
     /// use mv2_format::CommitId;
@@ -81,36 +125,35 @@ impl Snapshot {
     /// # Ok::<(), mv2_store::Error>(())
     /// ```
     pub fn at(&self, commit: CommitId) -> Result<Self> {
-        if commit == self.commit {
+        if commit == self.commit_id() {
             return Ok(self.clone());
         }
-        let end = match commit.0 {
-            0 => FrameId(0),
-            _ => self.commit(commit)?.watermark,
-        };
-        Ok(Self {
-            state: Arc::clone(&self.state),
-            commit,
-            end,
-            // Ids that were given since are those of commits, and of no interest here.
-            pending_end: None,
-        })
+        Self::check_commit(&self.state, commit)?;
+        // Ids that were given since are those of commits, and of no interest here.
+        let mut there = Self::of_commit(&self.state, commit)?;
+        there.branch.clone_from(&self.branch);
+        Ok(there)
+    }
+
+    /// The branch whose head this was taken from, or of whose head it is the past.
+    pub fn branch(&self) -> Option<&str> {
+        self.branch.as_deref()
     }
 
     /// The commit; 0 for an empty memory.
     pub fn commit_id(&self) -> CommitId {
-        self.commit
+        self.sight.commit
     }
 
-    /// One past the last frame id.
+    /// One past the last frame id. Below it there may be frames of other branches.
     pub fn end_frame(&self) -> FrameId {
-        self.end
+        self.sight.end
     }
 
     /// Another value for each other snapshot of a file: a key for caches.
     pub fn token(&self) -> [u8; 16] {
         // Different for each commit that one state can be read at, and the state's own for its newest.
-        let back = self.state.last_commit().0 - self.commit.0;
+        let back = self.state.last_commit().0 - self.commit_id().0;
         (u128::from_le_bytes(self.state.tail.hash) ^ u128::from(back)).to_le_bytes()
     }
 
@@ -123,17 +166,31 @@ impl Snapshot {
         let state = &self.state;
         let toc = &state.checkpoint.toc;
         let tail = &state.tail;
-        let (dead, payload_bytes) = match self.is_newest() {
+        // In a file of one lineage all frames below the end were put on this history.
+        let plain = state.is_linear();
+        let born = match plain {
+            true => FrameSet::default(),
+            false => self.sight.born(state)?,
+        };
+        let frames_total = match plain {
+            true => self.end_frame().0,
+            false => born.len(),
+        };
+        let newest = plain && state.last_on(LineageId(0))?.unwrap_or_default() == self.commit_id();
+        let (dead, payload_bytes) = match newest {
             true => (
-                toc.dead_frames + tail.dead.len() as u64,
+                toc.tombstones + tail.dead.len() as u64,
                 toc.payload_bytes.saturating_add(tail.payload_bytes),
             ),
-            false => self.past_figures()?,
+            false => self.past_figures(&born)?,
         };
         let mut stats = Stats {
-            frames: self.end_frame().0.saturating_sub(dead),
-            frames_total: self.end_frame().0,
-            commits: self.commit_id().0,
+            frames: frames_total.saturating_sub(dead),
+            frames_total,
+            commits: match self.commit_id().0 {
+                0 => 0,
+                _ => self.row(self.commit_id())?.depth,
+            },
             payload_bytes,
             file_bytes: state.file.len()?,
             wal_bytes: state.file.header.wal_len,
@@ -160,19 +217,17 @@ impl Snapshot {
         Ok(stats)
     }
 
-    /// Whether this is the newest commit that the state has, and not one of its past.
-    fn is_newest(&self) -> bool {
-        self.commit == self.state.last_commit()
-    }
-
-    /// Frames that were dead, and bytes of payload.
-    fn past_figures(&self) -> Result<(u64, u64)> {
-        let frames = FrameId(0)..self.end;
+    /// Frames that were dead, and bytes of payload, of those that were put on this history.
+    fn past_figures(&self, born: &FrameSet) -> Result<(u64, u64)> {
+        let frames = FrameId(0)..self.end_frame();
         let dead = self.dead_in(frames.clone(), CommitId(0))?.len() as u64;
         let mut bytes = 0u64;
         let detail = Detail::Meta;
         self.state.visit_frames(frames, detail, &mut |visited| {
-            bytes = bytes.saturating_add(visited.meta().payload_len);
+            let meta = visited.meta();
+            if self.sight.is_linear() || born.contains(meta.id) {
+                bytes = bytes.saturating_add(meta.payload_len);
+            }
             Ok(())
         })?;
         Ok((dead, bytes))
@@ -180,14 +235,49 @@ impl Snapshot {
 
     /// The tombstones of the frames below an end from the commits after one up to this.
     pub(crate) fn deaths(&self, end: FrameId, after: CommitId) -> Result<Vec<Tombstone>> {
-        let frames = FrameId(0)..end;
-        self.state.tombstones_between(frames, after, self.commit)
+        self.sight.tombstones(&self.state, FrameId(0)..end, after)
     }
 
     /// A frame's tombstone, if it was dead at this commit.
     pub(crate) fn tombstone(&self, id: FrameId) -> Result<Option<Tombstone>> {
-        let tombstone = self.state.tombstone(id)?;
-        Ok(tombstone.filter(|row| row.commit <= self.commit))
+        self.sight.tombstone(&self.state, id)
+    }
+
+    pub(crate) fn sight(&self) -> &Sight {
+        &self.sight
+    }
+
+    /// Whether a frame was put on this history.
+    pub(crate) fn is_born(&self, id: FrameId) -> Result<bool> {
+        self.sight.is_born(&self.state, id)
+    }
+
+    /// Whether a commit of a lineage is on this history.
+    pub(crate) fn includes(&self, lineage: LineageId, commit: CommitId) -> bool {
+        self.sight.includes(lineage, commit)
+    }
+
+    /// Whether a commit, whatever its lineage, is on this history.
+    pub(crate) fn has(&self, commit: CommitId) -> Result<bool> {
+        if self.state.is_plain() {
+            return Ok(commit <= self.commit_id());
+        }
+        let row = self.state.commit(commit)?;
+        Ok(self.includes(row.lineage, commit))
+    }
+
+    /// Whether the file has one lineage, so that what is older is seen.
+    pub(crate) fn is_linear(&self) -> bool {
+        self.sight.is_linear()
+    }
+
+    /// The visible frames.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Format`].
+    pub fn visible(&self) -> Result<FrameSet> {
+        self.sight
+            .visible(&self.state, FrameId(0)..self.end_frame())
     }
 }
 
@@ -198,7 +288,7 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn is_visible(&self, id: FrameId) -> Result<bool> {
-        Ok(id < self.end_frame() && self.tombstone(id)?.is_none())
+        Ok(self.is_born(id)? && self.tombstone(id)?.is_none())
     }
 
     /// Metadata of a visible frame.
@@ -260,21 +350,23 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn find_uri(&self, uri: &str) -> Result<Option<FrameId>> {
-        let alive = |id| Ok(self.tombstone(id)?.is_none());
-        self.state.find_version(uri, self.end, alive)
+        let visible = |id| self.is_visible(id);
+        self.state.find_version(uri, self.end_frame(), visible)
     }
 
     /// Metadata of the visible frames of a range, in order of their ids.
     pub fn metas(&self, range: Range<FrameId>) -> impl Iterator<Item = Result<FrameMeta>> + '_ {
-        let end = range.end.min(self.end_frame());
         let mut cursor: Option<(Range<FrameId>, Cursor<'_>)> = None;
-        (range.start.0..end.0)
-            .map(FrameId)
-            .filter_map(move |id| match self.is_visible(id) {
-                Ok(true) => Some(self.meta_at(id, &mut cursor)),
-                Ok(false) => None,
-                Err(error) => Some(Err(error)),
-            })
+        let end = range.end.min(self.end_frame());
+        let visible = self.sight.visible(&self.state, range.start..end);
+        let (frames, error) = match visible {
+            Ok(visible) => (visible, None),
+            Err(error) => (FrameSet::default(), Some(error)),
+        };
+        let metas = frames
+            .into_frames()
+            .map(move |id| self.meta_at(id, &mut cursor));
+        error.map(Err).into_iter().chain(metas)
     }
 
     fn meta_at<'a>(
@@ -307,22 +399,20 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn dead_in(&self, range: Range<FrameId>, after: CommitId) -> Result<Vec<FrameId>> {
-        let end = range.end.min(self.end);
-        let rows = self
-            .state
-            .tombstones_between(range.start..end, after, self.commit)?;
-        let mut frames: Vec<_> = rows.iter().map(|row| row.frame).collect();
-        frames.dedup();
-        Ok(frames)
+        self.sight.dead(&self.state, range, after)
     }
 
-    fn check_visible(&self, id: FrameId) -> Result<()> {
+    pub(crate) fn check_visible(&self, id: FrameId) -> Result<()> {
         let end = self.end_frame();
         if id >= end {
             return Err(match self.pending_end {
                 Some(pending_end) if id < pending_end => Error::NotCommitted { frame: id },
                 _ => Error::NoSuchFrame { frame: id, end },
             });
+        }
+        if !self.is_born(id)? {
+            let commit = self.state.commit_of(id)?.id;
+            return Err(Error::OtherHistory { frame: id, commit });
         }
         match self.tombstone(id)? {
             Some(row) => Err(Error::Dead {
@@ -339,7 +429,7 @@ impl Snapshot {
 impl Snapshot {
     /// This commit and those before it on its history, newest first.
     pub fn log(&self) -> impl Iterator<Item = Result<Commit>> + '_ {
-        let mut next = self.commit;
+        let mut next = self.commit_id();
         std::iter::from_fn(move || {
             let id = (next.0 > 0).then_some(next)?;
             let commit = self.commit(id);
@@ -349,7 +439,7 @@ impl Snapshot {
         })
     }
 
-    /// One commit, this one or an older one.
+    /// One commit, of any branch.
     ///
     /// # Errors
     /// [`Error::NoSuchCommit`], [`Error::Io`] or [`Error::Format`].
@@ -358,10 +448,6 @@ impl Snapshot {
     }
 
     pub(crate) fn row(&self, id: CommitId) -> Result<CommitRow> {
-        if id > self.commit {
-            let newest = self.commit;
-            return Err(Error::NoSuchCommit { commit: id, newest });
-        }
         self.state.commit(id)
     }
 
@@ -408,24 +494,90 @@ impl Snapshot {
         slots.map(|slot| self.segment(slot)).collect()
     }
 
-    /// The frames of a segment that are not visible at this commit, of those below [`end_frame`](Self::end_frame), sorted; `None` if
-    /// none of its frames is visible, so that the segment is not needed at all. Frames of its range that it does not
-    /// hold may be among them.
+    /// Which frames of a segment are visible at this commit; `None` if none is, so that the segment is not needed at all. Frames of its
+    /// range that it does not hold may be told of as well.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
-    pub fn hidden_in(&self, segment: &Segment) -> Result<Option<Vec<FrameId>>> {
-        let all_dead = segment.history && segment.split_at <= self.commit;
-        if all_dead || segment.first_frame >= self.end {
+    pub fn seen_in(&self, segment: &Segment) -> Result<Option<Seen>> {
+        let range = segment.first_frame..segment.end_frame.min(self.end_frame());
+        if range.is_empty() {
             return Ok(None);
         }
-        // What was alive at the split was alive before; of what was dead then, each frame died at a time of its own.
-        let after = match segment.history {
-            true => CommitId(0),
-            false => segment.split_at,
+        let (state, split_at) = (&self.state, segment.split_at);
+        let linear = self.is_linear();
+        let split = match linear || split_at.0 == 0 {
+            true => None,
+            false => Some(Sight::new(state, split_at)?),
         };
-        let frames = segment.first_frame..segment.end_frame;
-        self.dead_in(frames, after).map(Some)
+        let continues = match &split {
+            Some(split) => self.sight.continues(state, split, &range)?,
+            None => (linear && split_at <= self.commit_id()).then_some(split_at),
+        };
+        match (continues, segment.history) {
+            (Some(_), true) if split_at.0 > 0 => Ok(None),
+            // What was alive at the split was alive before; of what was dead then, each frame died at a time of its own.
+            _ if linear => {
+                let after = match segment.history {
+                    true => CommitId(0),
+                    false => split_at,
+                };
+                self.dead_in(range, after).map(Seen::AllBut).map(Some)
+            }
+            (Some(after), _) => {
+                let split = split.as_ref();
+                let known = |row: &Tombstone| {
+                    split.is_some_and(|split| split.includes(row.lineage, row.commit))
+                };
+                let mut rows = self.sight.tombstones(state, range, after)?;
+                rows.retain(|row| !known(row));
+                let mut hidden: Vec<_> = rows.iter().map(|row| row.frame).collect();
+                hidden.dedup();
+                Ok(Some(Seen::AllBut(hidden)))
+            }
+            (None, history) => {
+                let all: FrameSet = [range.clone()].into_iter().collect();
+                let held = match &split {
+                    Some(split) => {
+                        let then = split.visible(state, range.clone())?;
+                        match history {
+                            true => all.difference(&then),
+                            false => then,
+                        }
+                    }
+                    None => all,
+                };
+                let seen = self.sight.visible(state, range)?.intersection(&held);
+                let hidden = held.difference(&seen);
+                Ok(match seen.is_empty() {
+                    true => None,
+                    false if seen.len() < hidden.len() => Some(Seen::Only(seen.frames().collect())),
+                    false => Some(Seen::AllBut(hidden.frames().collect())),
+                })
+            }
+        }
+    }
+
+    /// Which frames of a range are visible at this commit; `None` if none is.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Format`].
+    pub fn seen(&self, range: Range<FrameId>) -> Result<Option<Seen>> {
+        let range = range.start..range.end.min(self.end_frame());
+        if range.is_empty() {
+            return Ok(None);
+        }
+        if self.is_linear() {
+            return self.dead_in(range, CommitId(0)).map(Seen::AllBut).map(Some);
+        }
+        let all: FrameSet = [range.clone()].into_iter().collect();
+        let seen = self.sight.visible(&self.state, range)?;
+        let hidden = all.difference(&seen);
+        Ok(match seen.is_empty() {
+            true => None,
+            false if seen.len() < hidden.len() => Some(Seen::Only(seen.frames().collect())),
+            false => Some(Seen::AllBut(hidden.frames().collect())),
+        })
     }
 
     /// The segments of a part of an index over attachments, and the attachments that are in none of them, in the order in
@@ -455,7 +607,7 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn property(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        self.state.property_at(key, self.commit)
+        self.state.property(key, |commit| self.has(commit))
     }
 
     /// All values that properties have had up to this commit, by key and commit.
@@ -465,25 +617,33 @@ impl Snapshot {
     pub fn properties(&self) -> Result<Vec<Property>> {
         let mut rows = self.state.stored_properties()?.to_vec();
         rows.extend(self.state.tail.properties.iter().cloned());
-        rows.retain(|row| row.commit <= self.commit);
-        rows.sort_unstable();
-        Ok(rows)
+        let mut seen = Vec::with_capacity(rows.len());
+        for row in rows {
+            if RefKey::parse(&row.key).is_none() && self.has(row.commit)? {
+                seen.push(row);
+            }
+        }
+        seen.sort_unstable();
+        Ok(seen)
     }
 
-    /// The values that properties got in commits after this one, by key and commit: what was said since.
+    /// The values that properties got in commits that are not on this history and newer than this one, or of another branch, by key and
+    /// commit: what was said since, or elsewhere.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn later_properties(&self) -> Result<Vec<Property>> {
-        if self.is_newest() {
+        let state = &self.state;
+        if state.is_plain() && self.commit_id() == state.last_commit() {
             return Ok(Vec::new());
         }
-        let stored = self.state.stored_properties()?;
-        let rows = stored.iter().chain(&self.state.tail.properties);
-        let mut rows: Vec<_> = rows
-            .filter(|row| row.commit > self.commit)
-            .cloned()
-            .collect();
+        let stored = state.stored_properties()?;
+        let mut rows = Vec::new();
+        for row in stored.iter().chain(&state.tail.properties) {
+            if RefKey::parse(&row.key).is_none() && !self.has(row.commit)? {
+                rows.push(row.clone());
+            }
+        }
         rows.sort_unstable();
         Ok(rows)
     }

@@ -13,8 +13,8 @@ use mv2_format::toc::{SegmentEntry, Toc};
 use mv2_format::tombstones::{Tombstone, TombstoneSegment};
 use mv2_format::wal::Batch;
 use mv2_format::{
-    Attachment, CommitId, Frame, FrameId, FrameMeta, IndexFactory, PayloadReader, Property,
-    SegmentBytes, SegmentKind, Timestamp, attachments, properties,
+    Attachment, CommitId, Frame, FrameId, FrameMeta, IndexFactory, LineageId, PayloadReader,
+    Property, SegmentBytes, SegmentKind, Timestamp, attachments, properties,
 };
 
 use crate::error::{Error, Result};
@@ -62,7 +62,8 @@ pub(crate) struct Tail {
     pub(crate) last_batch: Option<Range<u64>>,
     pub(crate) frames: Vec<Arc<Frame>>,
     pub(crate) commits: Vec<CommitRow>,
-    pub(crate) dead: BTreeMap<FrameId, Tombstone>,
+    /// By frame, and by lineage where a frame died on several.
+    pub(crate) dead: BTreeMap<(FrameId, LineageId), Tombstone>,
     pub(crate) attachments: Vec<Attachment>,
     pub(crate) properties: Vec<Property>,
     /// Frames of the tail by uri, oldest first.
@@ -70,6 +71,10 @@ pub(crate) struct Tail {
     /// Frames of the tail that carry a payload, by its hash.
     pub(crate) contents: HashMap<[u8; 16], FrameId>,
     pub(crate) payload_bytes: u64,
+    /// One more than the highest lineage of a commit, bookkeeping apart.
+    pub(crate) lineages: u32,
+    /// How many of the commits are bookkeeping.
+    pub(crate) bookkeeping: u64,
 }
 
 impl<T: Clone> Slot<T> {
@@ -176,10 +181,15 @@ impl Tail {
             self.frames.push(frame);
         }
         for tombstone in batch.tombstones {
-            self.dead.insert(tombstone.frame, tombstone);
+            self.dead
+                .insert((tombstone.frame, tombstone.lineage), tombstone);
         }
         self.attachments.extend(batch.attachments);
         self.properties.extend(batch.properties);
+        match batch.commit.lineage {
+            LineageId::BOOKKEEPING => self.bookkeeping += 1,
+            lineage => self.lineages = self.lineages.max(lineage.0 + 1),
+        }
         self.commits.push(batch.commit);
     }
 }
@@ -248,32 +258,6 @@ impl State {
 
 /// Frames
 impl State {
-    /// A frame's tombstone, if it has one.
-    pub(crate) fn tombstone(&self, id: FrameId) -> Result<Option<Tombstone>> {
-        if let Some(tombstone) = self.tail.dead.get(&id) {
-            return Ok(Some(*tombstone));
-        }
-        for slot in &self.checkpoint.tombstones {
-            if (slot.entry.first_frame..slot.entry.end_frame).contains(&id) {
-                let segment = slot.get(&self.file, TombstoneSegment::open)?;
-                let found = segment.find(id);
-                if let Some(found) = found.map_err(|source| self.file.format(source))? {
-                    return Ok(Some(found));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// The tombstones of a range of frames from commits after one, by frame.
-    pub(crate) fn tombstones(
-        &self,
-        frames: Range<FrameId>,
-        after: CommitId,
-    ) -> Result<Vec<Tombstone>> {
-        self.tombstones_between(frames, after, CommitId(u64::MAX))
-    }
-
     /// The tombstones of a range of frames from commits after one up to another, by frame.
     pub(crate) fn tombstones_between(
         &self,
@@ -285,7 +269,8 @@ impl State {
             return Ok(Vec::new());
         }
         let wanted = |row: &Tombstone| after < row.commit && row.commit <= up_to;
-        let tail = self.tail.dead.range(frames.clone());
+        let first = LineageId(0);
+        let tail = (self.tail.dead).range((frames.start, first)..(frames.end, first));
         let mut rows: Vec<_> = tail.map(|(_, row)| *row).filter(wanted).collect();
         for slot in &self.checkpoint.tombstones {
             let entry = &slot.entry;
@@ -513,12 +498,6 @@ impl State {
         Ok(rest == Some(&[]))
     }
 
-    /// The newest frame under a uri that is alive.
-    pub(crate) fn find_uri(&self, uri: &str) -> Result<Option<FrameId>> {
-        let alive = |id| Ok(self.tombstone(id)?.is_none());
-        self.find_version(uri, self.next_frame(), alive)
-    }
-
     /// The newest frame under a uri, below an end, that is wanted.
     pub(crate) fn find_version(
         &self,
@@ -657,23 +636,25 @@ impl State {
         }
     }
 
-    /// The value of a property at the newest commit.
-    pub(crate) fn property(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        self.property_at(key, self.last_commit())
-    }
-
-    /// The value of a property at a commit.
-    pub(crate) fn property_at(&self, key: &str, at: CommitId) -> Result<Option<Vec<u8>>> {
-        let mut newest = self.tail.properties.iter().rev();
-        if let Some(row) = newest.find(|row| row.key == key && row.commit <= at) {
-            return Ok(row.value.clone());
+    /// The newest value of a property that wanted commits gave it.
+    pub(crate) fn property(
+        &self,
+        key: &str,
+        mut wanted: impl FnMut(CommitId) -> Result<bool>,
+    ) -> Result<Option<Vec<u8>>> {
+        for row in self.tail.properties.iter().rev() {
+            if row.key == key && wanted(row.commit)? {
+                return Ok(row.value.clone());
+            }
         }
         let rows = self.stored_properties()?;
-        let end = rows.partition_point(|row| (&*row.key, row.commit) <= (key, at));
-        let row = end.checked_sub(1).map(|at| &rows[at]);
-        Ok(row
-            .filter(|row| row.key == key)
-            .and_then(|row| row.value.clone()))
+        let end = rows.partition_point(|row| &*row.key <= key);
+        for row in rows[..end].iter().rev().take_while(|row| row.key == key) {
+            if wanted(row.commit)? {
+                return Ok(row.value.clone());
+            }
+        }
+        Ok(None)
     }
 
     pub(crate) fn index_bytes<'a>(&self, slot: &'a Slot<SegmentBytes>) -> Result<&'a SegmentBytes> {

@@ -48,6 +48,8 @@ pub struct Store {
     pub(crate) writable: bool,
     pub(crate) state: Mutex<Arc<State>>,
     pub(crate) transaction: Option<Transaction>,
+    /// The branch that was chosen; else the one that is checked out in the file.
+    pub(crate) branch: Option<String>,
     /// Set when a sync failed.
     pub(crate) poisoned: bool,
     /// The batch that this handle wrote and synced last.
@@ -152,6 +154,7 @@ impl Store {
             writable,
             state: Mutex::new(Arc::new(state)),
             transaction: None,
+            branch: None,
             poisoned: false,
             own_batch: None,
             own_root: None,
@@ -186,17 +189,19 @@ impl Store {
         &self.path
     }
 
-    /// The newest commit of any process, pinned. Costs a few microseconds when nothing changed.
+    /// The head of this store's [`branch`](Self::branch), with the newest commit of any process, pinned. Costs a few
+    /// microseconds when nothing changed.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Format`], [`Error::NoRoot`] or [`Error::Busy`].
+    /// [`Error::NoSuchRef`] if the branch was deleted meanwhile, [`Error::Io`], [`Error::Format`], [`Error::NoRoot`] or [`Error::Busy`].
     pub fn snapshot(&self) -> Result<Snapshot> {
         // Inside a transaction nobody else can commit.
         if self.transaction.is_none() {
             self.catch_up()?;
         }
         let pending_end = self.transaction.as_ref().map(Transaction::next_frame);
-        Ok(Snapshot::new(self.current(), pending_end))
+        let snapshot = Snapshot::of_branch(&self.current(), &self.branch()?)?;
+        Ok(snapshot.with_pending(pending_end))
     }
 
     /// The memory at a commit of the past, pinned. See [`Snapshot::at`].
@@ -297,7 +302,11 @@ impl Store {
             sound.adopted = false;
             *self.state_guard() = Arc::new(sound);
         }
-        self.transaction = Some(Transaction::new(self.current()));
+        let state = self.current();
+        let name = self.branch()?;
+        let base = Snapshot::of_branch(&state, &name)?;
+        let branch = state.branch(&name)?.unwrap_or_default();
+        self.transaction = Some(Transaction::new(base, branch.lineage));
         Ok(true)
     }
 
@@ -359,6 +368,10 @@ impl Store {
 
     fn transaction(&mut self) -> Result<&mut Transaction> {
         self.begin()?;
+        self.transaction_mut()
+    }
+
+    pub(crate) fn transaction_mut(&mut self) -> Result<&mut Transaction> {
         self.transaction.as_mut().ok_or_else(|| Error::Poisoned {
             path: self.path.clone(),
         })
@@ -438,12 +451,15 @@ impl Store {
             Ok(())
         };
         match &mut self.transaction {
-            Some(transaction) if was_open => transaction.rebase(Arc::clone(
-                &self.state.lock().unwrap_or_else(PoisonError::into_inner),
-            )),
-            _ => self.rollback(),
+            Some(transaction) if was_open => {
+                let state = Arc::clone(&self.state.lock().unwrap_or_else(PoisonError::into_inner));
+                result.and_then(|()| transaction.rebase(&state))
+            }
+            _ => {
+                self.rollback();
+                result
+            }
         }
-        result
     }
 
     pub(crate) fn check_process(&self) -> Result<()> {

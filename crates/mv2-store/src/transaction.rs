@@ -5,18 +5,26 @@ use std::sync::Arc;
 
 use mv2_format::commits::{self, CommitRow, MAX_MESSAGE_BYTES};
 use mv2_format::frame::content_hash;
+use mv2_format::refs::{BranchValue, RefKey};
 use mv2_format::tombstones::Tombstone;
 use mv2_format::wal::Batch;
 use mv2_format::{Attachment, CommitId, Frame, FrameId, FrameMeta, LineageId, Property, Timestamp};
 
 use crate::error::{Error, Result};
+use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::types::{NewFrame, PutOutcome, PutStatus};
 
 /// An open transaction.
 pub(crate) struct Transaction {
-    /// What was committed when it began.
-    state: Arc<State>,
+    /// The head that it continues, as it was when it began.
+    base: Snapshot,
+    /// The lineage that it continues it on.
+    lineage: LineageId,
+    /// The other head, if it is a merge.
+    second_parent: CommitId,
+    /// What becomes of branches and tags.
+    refs: BTreeMap<String, Option<Vec<u8>>>,
     /// New frames; the ids continue those of the state.
     frames: Vec<Arc<Frame>>,
     /// Which of them get the commit's time.
@@ -43,9 +51,13 @@ struct Pending {
 }
 
 impl Transaction {
-    pub(crate) fn new(state: Arc<State>) -> Self {
+    /// A transaction that continues a head on a lineage.
+    pub(crate) fn new(base: Snapshot, lineage: LineageId) -> Self {
         Self {
-            state,
+            base,
+            lineage,
+            second_parent: CommitId(0),
+            refs: BTreeMap::new(),
             frames: Vec::new(),
             timeless: Vec::new(),
             contents: HashMap::new(),
@@ -61,19 +73,64 @@ impl Transaction {
     }
 
     pub(crate) fn state(&self) -> &State {
-        &self.state
+        &self.base.state
+    }
+
+    /// The head that it continues.
+    pub(crate) fn base(&self) -> &Snapshot {
+        &self.base
     }
 
     /// Goes on from a state that holds the same commits in other segments.
-    pub(crate) fn rebase(&mut self, state: Arc<State>) {
-        self.state = state;
+    pub(crate) fn rebase(&mut self, state: &Arc<State>) -> Result<()> {
+        self.base = self.base.with_state(state)?;
+        Ok(())
+    }
+
+    /// Continues another commit, on a lineage of its own. Nothing was changed yet.
+    pub(crate) fn continue_from(&mut self, base: Snapshot, lineage: LineageId) {
+        self.base = base;
+        self.lineage = lineage;
+    }
+
+    /// Moves branches and tags.
+    pub(crate) fn move_refs(&mut self, refs: impl IntoIterator<Item = (String, Option<Vec<u8>>)>) {
+        self.refs.extend(refs);
+    }
+
+    /// Takes another head in. Its frames that are named in `hidden`, and ours, are not visible afterwards; some have another in their place.
+    pub(crate) fn merge(&mut self, head: CommitId, hidden: BTreeMap<FrameId, Option<FrameId>>) {
+        self.second_parent = head;
+        for by in hidden.values() {
+            match by {
+                Some(_) => self.superseded += 1,
+                None => self.deleted += 1,
+            }
+        }
+        self.dead.extend(hidden);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        !self.changes_memory() && self.refs.is_empty()
+    }
+
+    /// Whether anything changes that a search or a read could see.
+    fn changes_memory(&self) -> bool {
+        !(self.frames.is_empty()
             && self.dead.is_empty()
             && self.attachments.is_empty()
             && self.properties.is_empty()
+            && self.second_parent.0 == 0)
+            || self.lineage_is_new()
+    }
+
+    /// Whether a rewind began its lineage.
+    fn lineage_is_new(&self) -> bool {
+        self.refs.iter().any(|(key, value)| {
+            let branch = matches!(RefKey::parse(key), Some(RefKey::Branch(_)));
+            let value = value.as_deref().map(BranchValue::decode);
+            branch && matches!(value, Some(Ok(value)) if value.lineage == self.lineage)
+        })
     }
 
     pub(crate) fn attach(&mut self, attachment: Attachment) -> Result<()> {
@@ -96,7 +153,7 @@ impl Transaction {
             value,
         };
         property.check_limits().map_err(Error::Limit)?;
-        if self.state.property(&property.key)? == property.value {
+        if self.base.property(&property.key)? == property.value {
             self.properties.remove(&property.key);
         } else {
             self.properties.insert(property.key, property.value);
@@ -115,7 +172,7 @@ impl Transaction {
 
     /// The id that the next frame gets.
     pub(crate) fn next_frame(&self) -> FrameId {
-        FrameId(self.state.next_frame().0 + self.frames.len() as u64)
+        FrameId(self.state().next_frame().0 + self.frames.len() as u64)
     }
 
     pub(crate) fn put(&mut self, frame: NewFrame) -> Result<PutOutcome> {
@@ -151,7 +208,7 @@ impl Transaction {
     pub(crate) fn find_uri(&self, uri: &str) -> Result<Option<FrameId>> {
         let found = match self.uris.get(uri) {
             Some(id) => Some(*id),
-            None => self.state.find_uri(uri)?,
+            None => self.base.find_uri(uri)?,
         };
         Ok(found.filter(|id| !self.dead.contains_key(id)))
     }
@@ -214,7 +271,7 @@ impl Transaction {
             let carrier = same.meta.payload_frame.unwrap_or(same.meta.id);
             return Ok(Some(carrier).filter(|_| same.payload == pending.payload));
         }
-        self.state.find_content(hash, &pending.payload)
+        self.state().find_content(hash, &pending.payload)
     }
 
     fn check_alive(&self, id: FrameId) -> Result<()> {
@@ -222,22 +279,21 @@ impl Transaction {
         if id >= end {
             return Err(Error::NoSuchFrame { frame: id, end });
         }
-        let death = match self.dead.get(&id) {
-            Some(by) => Some((*by, CommitId(self.state.last_commit().0 + 1))),
-            None => self.state.tombstone(id)?.map(|row| (row.by, row.commit)),
-        };
-        match death {
-            Some((by, commit)) => Err(Error::Dead {
+        if let Some(by) = self.dead.get(&id) {
+            return Err(Error::Dead {
                 frame: id,
-                by,
-                commit,
-            }),
-            None => Ok(()),
+                by: *by,
+                commit: CommitId(self.state().last_commit().0 + 1),
+            });
+        }
+        match id < self.state().next_frame() {
+            true => self.base.check_visible(id),
+            false => Ok(()),
         }
     }
 
     fn meta(&self, id: FrameId) -> Result<FrameMeta> {
-        match id.0.checked_sub(self.state.next_frame().0) {
+        match id.0.checked_sub(self.state().next_frame().0) {
             Some(index) => match self.frames.get(index as usize) {
                 Some(frame) => Ok(frame.meta.clone()),
                 None => Err(Error::NoSuchFrame {
@@ -245,7 +301,7 @@ impl Transaction {
                     end: self.next_frame(),
                 }),
             },
-            None => self.state.meta(id),
+            None => self.state().meta(id),
         }
     }
 
@@ -259,11 +315,13 @@ impl Transaction {
                 limit: MAX_MESSAGE_BYTES as u64,
             }));
         }
-        let parent = self.state.last_commit();
-        let id = CommitId(parent.0 + 1);
-        let lineage = LineageId(0);
+        let id = CommitId(self.state().last_commit().0 + 1);
+        let (parent, lineage) = match self.changes_memory() {
+            true => (self.base.commit_id(), self.lineage),
+            false => (CommitId(0), LineageId::BOOKKEEPING),
+        };
         // Strictly increasing, also where the clock fell back.
-        let time = match self.state.last_time() {
+        let time = match self.state().last_time() {
             Some(last) => wall.max(Timestamp(last.0.saturating_add(1))),
             None => wall,
         };
@@ -272,7 +330,7 @@ impl Transaction {
             id,
             lineage,
             parent,
-            second_parent: CommitId(0),
+            second_parent: self.second_parent,
             jump,
             depth,
             time,
@@ -297,7 +355,9 @@ impl Transaction {
             by: *by,
             lineage,
         });
-        let properties = self.properties.iter().map(|(key, value)| Property {
+        let mut properties: Vec<_> = self.properties.iter().chain(&self.refs).collect();
+        properties.sort_unstable();
+        let properties = properties.into_iter().map(|(key, value)| Property {
             key: key.clone(),
             commit: id,
             value: value.clone(),
@@ -317,7 +377,7 @@ impl Transaction {
             if id.0 == 0 {
                 return Ok((id, 0, id));
             }
-            let row = self.state.commit(id)?;
+            let row = self.state().commit(id)?;
             Ok((id, row.depth, row.jump))
         };
         let (_, depth, jump) = place(parent)?;

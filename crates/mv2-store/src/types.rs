@@ -222,6 +222,51 @@ impl From<CommitRow> for Commit {
     }
 }
 
+/// A branch: a name for a run of commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Branch {
+    /// Its name.
+    pub name: String,
+    /// The lineage of its commits.
+    pub lineage: LineageId,
+    /// The commit that it began at; 0 for the empty memory.
+    pub base: CommitId,
+    /// Its newest commit, or where it began.
+    pub head: CommitId,
+}
+
+/// Which side of a merge is kept where both changed a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// That of the branch that is written.
+    Ours,
+    /// That of the branch that is merged.
+    Theirs,
+}
+
+/// What a merge did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Merged {
+    /// Its commit.
+    pub commit: Commit,
+    /// Frames that were not visible before it.
+    pub frames: u64,
+    /// Uris of documents that both sides had changed, sorted.
+    pub conflicts: Vec<String>,
+}
+
+/// A name for a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tag {
+    /// Its name.
+    pub name: String,
+    /// The commit.
+    pub commit: CommitId,
+}
+
 /// What a commit changed, frame by frame.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]

@@ -12,7 +12,7 @@ use mv2_format::index::Effort;
 use mv2_format::{CommitId, FrameId, SegmentKind, Timestamp};
 use mv2_store::testing::CountingVolume;
 use mv2_store::{
-    CheckpointPolicy, Clock, CommitOptions, CreateOptions, Error, MemoryVolume, OpenOptions,
+    CheckpointPolicy, Clock, CommitOptions, CreateOptions, Error, MemoryVolume, OpenOptions, Seen,
     Snapshot, Store,
 };
 
@@ -71,13 +71,10 @@ fn told(snapshot: &Snapshot) -> String {
     );
     let properties = snapshot.properties().unwrap();
     let property = snapshot.property("p").unwrap();
-    let next = CommitId(snapshot.commit_id().0 + 1);
-    let beyond = [snapshot.commit(next).err(), snapshot.at(next).err()]
-        .map(|error| error.map(|error| error.to_string()));
     let dead = snapshot.dead_in(FrameId(0)..FrameId(u64::MAX), CommitId(0));
     format!(
         "{end} {metas:?} {payloads:?} {uris:?} {log:?} {changes:?} {figures:?} {properties:?} \
-         {property:?} {beyond:?} {:?}",
+         {property:?} {:?}",
         dead.unwrap()
     )
 }
@@ -86,14 +83,18 @@ fn told(snapshot: &Snapshot) -> String {
 fn seen_by_index(snapshot: &Snapshot) -> Vec<u64> {
     let mut seen: Vec<u64> = Vec::new();
     for segment in snapshot.segments(SegmentKind::LEX).unwrap() {
-        let Some(hidden) = snapshot.hidden_in(&segment).unwrap() else {
+        let Some(seen_in) = snapshot.seen_in(&segment).unwrap() else {
             continue;
+        };
+        let is_seen = |id: &FrameId| match &seen_in {
+            Seen::AllBut(hidden) => !hidden.contains(id),
+            Seen::Only(frames) => frames.contains(id),
         };
         let bytes = segment.bytes.get(0..segment.bytes.len()).unwrap();
         let ids = bytes
             .chunks_exact(8)
             .map(|id| u64::from_le_bytes(id.try_into().unwrap()));
-        seen.extend(ids.filter(|id| !hidden.contains(&FrameId(*id))));
+        seen.extend(ids.filter(|id| is_seen(&FrameId(*id))));
     }
     let tail = snapshot.uncovered(SegmentKind::LEX).unwrap();
     let ids = tail.iter().map(|frame| frame.meta.id);

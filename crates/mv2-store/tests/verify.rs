@@ -107,7 +107,7 @@ impl Parts {
         let mut rows = ids.map(|id| segment.get(id).unwrap().unwrap()).collect();
         change(&mut rows);
         let index = self.index_of(SegmentKind::COMMITS);
-        self.bodies[index] = commits::encode(&rows);
+        self.bodies[index] = commits::encode(&rows, FrameId(0), &[]);
     }
 
     /// Changes the rows and what the TOC says of their coverage.
@@ -125,7 +125,7 @@ impl Parts {
         entry.first_commit = rows.iter().map(|row| row.commit).min().unwrap();
         entry.last_commit = rows.iter().map(|row| row.commit).max().unwrap();
         entry.rows = rows.len() as u64;
-        self.toc.dead_frames = rows.len() as u64;
+        self.toc.tombstones = rows.len() as u64;
         self.bodies[index] = tombstones::encode(rows);
     }
 
@@ -359,7 +359,7 @@ fn the_table_of_contents_is_compared_with_what_it_lists() {
     let toc = |change: fn(&mut Toc)| move |parts: &mut Parts| change(&mut parts.toc);
     assert_named(toc(|toc| toc.last_time = Timestamp(5)), &["last_time"]);
     assert_named(toc(|toc| toc.payload_bytes += 1), &["payload_bytes"]);
-    assert_named(toc(|toc| toc.dead_frames += 1), &["tombstones, the table"]);
+    assert_named(toc(|toc| toc.tombstones += 1), &["tombstones, the table"]);
     assert_named(
         toc(|toc| toc.segments[1].id = toc.segments[0].id),
         &["have the same id"],

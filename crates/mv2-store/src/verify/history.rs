@@ -1,14 +1,18 @@
 //! What commits, frames and tombstones say of each other, and the TOC and the indexes of all of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use mv2_format::commits::jump;
+use mv2_format::commits::{CommitSegment, Run, jump};
 use mv2_format::data::DataSegment;
+use mv2_format::refs::{self, BranchValue, RefKey};
 use mv2_format::toc::SegmentEntry;
 use mv2_format::tombstones::{Tombstone, TombstoneSegment};
 use mv2_format::{CommitId, FrameId, FrameMeta, LineageId, SegmentKind, Timestamp};
 
 use super::Check;
+use crate::error::Result;
+use crate::sight::Sight;
+use crate::state::Slot;
 
 /// The frame itself, as a range.
 fn only(id: FrameId) -> Option<(FrameId, FrameId)> {
@@ -18,6 +22,8 @@ fn only(id: FrameId) -> Option<(FrameId, FrameId)> {
 /// What is kept of a commit while the others are looked at.
 #[derive(Clone, Copy, Debug)]
 struct Row {
+    lineage: LineageId,
+    is_merge: bool,
     watermark: FrameId,
     depth: u64,
     jump: CommitId,
@@ -91,13 +97,15 @@ impl Check<'_> {
         };
         self.counts(&log, &dead);
         self.frames(&log);
-        self.index_rows(&dead);
+        self.index_rows();
     }
 
     /// Each commit follows the one before it and its parent.
     fn commits(&mut self) -> Option<Log> {
         let state = self.state;
         let mut log = Log(vec![Row {
+            lineage: LineageId(0),
+            is_merge: false,
             watermark: FrameId(0),
             depth: 0,
             jump: CommitId(0),
@@ -106,6 +114,7 @@ impl Check<'_> {
             superseded: 0,
             deleted: 0,
         }]);
+        let mut newest_on: HashMap<LineageId, CommitId> = HashMap::new();
         for id in (1..=state.last_commit().0).map(CommitId) {
             let commit = match state.commit(id) {
                 Ok(commit) => commit,
@@ -122,11 +131,31 @@ impl Check<'_> {
             if commit.watermark < before.watermark {
                 wrong("its watermark is below that of the one before");
             }
-            if commit.lineage != LineageId(0)
-                || commit.parent.0 + 1 != id.0
-                || commit.second_parent != CommitId(0)
-            {
-                wrong("its parent is not the one before, on the only lineage");
+            if commit.lineage == LineageId::BOOKKEEPING {
+                let counts = (commit.added, commit.superseded, commit.deleted);
+                let none = CommitId(0);
+                if commit.parent != none
+                    || commit.second_parent != none
+                    || commit.watermark != before.watermark
+                    || counts != (0, 0, 0)
+                {
+                    wrong("it is of bookkeeping, and has a parent, frames or counts");
+                }
+            } else {
+                let newest = newest_on.insert(commit.lineage, id);
+                let main = (commit.lineage.0 == 0).then_some(CommitId(0));
+                if newest
+                    .or(main)
+                    .is_some_and(|newest| newest != commit.parent)
+                {
+                    wrong("its parent is not the one before on its lineage");
+                }
+                for parent in [commit.parent, commit.second_parent] {
+                    let lineage = log.get(parent).map(|row| row.lineage);
+                    if lineage == Some(LineageId::BOOKKEEPING) {
+                        wrong("a parent of it is of bookkeeping");
+                    }
+                }
             }
             // Parents and jumps are older than what points to them; that was checked when the row was decoded.
             let of = |id: CommitId| log.get(id).map(|row| (row.depth, row.jump));
@@ -143,6 +172,8 @@ impl Check<'_> {
                 }
             }
             log.0.push(Row {
+                lineage: commit.lineage,
+                is_merge: commit.second_parent.0 > 0,
                 watermark: commit.watermark,
                 depth: commit.depth,
                 jump: commit.jump,
@@ -168,21 +199,129 @@ impl Check<'_> {
                 None,
             );
         }
+        let lineages = (log.0.iter().skip(1)).filter(|row| row.lineage != LineageId::BOOKKEEPING);
+        let lineages = lineages.map(|row| row.lineage.0 + 1).max().unwrap_or(0);
+        let found = log
+            .0
+            .iter()
+            .filter(|row| row.lineage == LineageId::BOOKKEEPING);
+        let bookkeeping = found.count() as u64;
+        let told = (
+            toc.lineages.max(state.tail.lineages),
+            toc.bookkeeping + state.tail.bookkeeping,
+        );
+        if told != (lineages, bookkeeping) {
+            let what = format!(
+                "{lineages} lineages and {bookkeeping} commits of bookkeeping, the table of contents says {told:?}"
+            );
+            self.problem(state.root.toc_offset.0, what, None);
+        }
+        self.tables();
+        self.refs(&log);
         Some(log)
+    }
+
+    /// The tables of the commit segments say what their rows say.
+    fn tables(&mut self) {
+        for slot in &self.state.checkpoint.commits {
+            if let Err(error) = self.table(slot) {
+                self.problem(slot.entry.offset.0, error, None);
+            }
+        }
+    }
+
+    fn table(&self, slot: &Slot<CommitSegment>) -> Result<()> {
+        let (state, entry) = (self.state, &slot.entry);
+        let segment = state.commit_rows(slot)?;
+        let ids = (entry.first_commit.0..=entry.last_commit.0).map(CommitId);
+        let rows = ids.map(|id| state.commit(id)).collect::<Result<Vec<_>>>()?;
+        let start = match entry.first_commit.0 {
+            0 | 1 => FrameId(0),
+            first => state.commit(CommitId(first - 1))?.watermark,
+        };
+        let mut runs = Run::of(&rows, start);
+        runs.sort_by_key(|run| (run.lineage, run.first));
+        let mut edges = Vec::new();
+        for row in &rows {
+            edges.extend(state.edges_from(row)?);
+        }
+        edges.sort_by_key(|edge| (edge.lineage, edge.from));
+        let format = |source| state.file.format(source);
+        let told = (0..segment.runs()).map(|index| segment.run(index));
+        let told_runs: Vec<_> = told.collect::<mv2_format::Result<_>>().map_err(format)?;
+        let told = (0..segment.edges()).map(|index| segment.edge(index));
+        let told_edges: Vec<_> = told.collect::<mv2_format::Result<_>>().map_err(format)?;
+        let what = match (told_runs == runs, told_edges == edges) {
+            (true, true) => return Ok(()),
+            (false, _) => "runs of commits",
+            _ => "edges between lineages",
+        };
+        Err(format(mv2_format::Error::invalid(
+            what,
+            "what the commits say",
+            format!(
+                "others in commits {}..={}",
+                entry.first_commit, entry.last_commit
+            ),
+        )))
+    }
+
+    /// Branches and tags are well-formed and name commits that there are.
+    fn refs(&mut self, log: &Log) {
+        let refs = match self.state.refs() {
+            Ok(refs) => refs,
+            Err(error) => return self.problem(0, error, None),
+        };
+        let mut lineages = BTreeSet::new();
+        for (key, value) in refs {
+            let commit = match RefKey::parse(&key) {
+                Some(RefKey::Branch(_)) => BranchValue::decode(&value).and_then(|branch| {
+                    if !lineages.insert(branch.lineage) {
+                        let expected = "one of its own";
+                        let lineage = branch.lineage;
+                        return Err(mv2_format::Error::invalid("lineage", expected, lineage));
+                    }
+                    Ok(branch.base)
+                }),
+                Some(RefKey::Tag(_)) => refs::decode_tag(&value),
+                _ => continue,
+            };
+            let commit = commit.map(|id| {
+                log.get(id)
+                    .is_some_and(|row| row.lineage != LineageId::BOOKKEEPING)
+            });
+            match commit {
+                Ok(true) => {}
+                Ok(false) => self.problem(0, format!("{key}: there is no such commit"), None),
+                Err(error) => self.problem(0, format!("{key}: {error}"), None),
+            }
+        }
+        match self
+            .state
+            .checked_out()
+            .map(|name| (self.state.branch(&name), name))
+        {
+            Ok((Ok(Some(_)), _)) => {}
+            Ok((Ok(None), name)) => {
+                self.problem(0, format!("{name:?} is checked out, and no branch"), None);
+            }
+            Ok((Err(error), _)) | Err(error) => self.problem(0, error, None),
+        }
     }
 
     /// Each death is of a frame that existed, in a commit that may be, and once.
     fn tombstones(&mut self, log: &Log) -> Option<Vec<Tombstone>> {
         let state = self.state;
         let end = state.next_frame();
-        let rows = match state.tombstones(FrameId(0)..FrameId(u64::MAX), CommitId(0)) {
+        let all = FrameId(0)..FrameId(u64::MAX);
+        let rows = match state.tombstones_between(all, CommitId(0), CommitId(u64::MAX)) {
             Ok(rows) => rows,
             Err(error) => {
                 self.problem(0, error, None);
                 return None;
             }
         };
-        let mut last = None;
+        let mut died = HashSet::new();
         for row in &rows {
             let id = row.frame;
             let mut wrong =
@@ -191,26 +330,28 @@ impl Check<'_> {
                 wrong("there is no such frame");
                 continue;
             }
-            if last == Some(id) {
-                wrong("there is another one");
+            if !died.insert((id, row.lineage)) {
+                wrong("there is another one on its lineage");
             }
-            last = Some(id);
-            if row.lineage != LineageId(0) || log.get(row.commit).is_none() {
-                wrong("its commit or lineage does not exist");
+            let commit = log.get(row.commit);
+            if commit.is_none_or(|commit| commit.lineage != row.lineage) {
+                wrong("its commit does not exist, or not on its lineage");
             } else if row.commit < log.commit_of(id) {
                 wrong("its commit is older than the frame");
             }
             if let Some(by) = row.by {
                 if by <= id || by >= end {
                     wrong("what took its place is no younger frame");
-                } else if log.commit_of(by) != row.commit {
+                } else if log.commit_of(by) != row.commit
+                    && !commit.is_some_and(|commit| commit.is_merge)
+                {
                     wrong("what took its place is of another commit");
                 }
             }
         }
         let toc = &state.checkpoint.toc;
         let dead = rows.len() as u64;
-        let expected = toc.dead_frames + state.tail.dead.len() as u64;
+        let expected = toc.tombstones + state.tail.dead.len() as u64;
         if dead != expected {
             let what = format!("{dead} tombstones, the table of contents counts {expected}");
             self.problem(state.root.toc_offset.0, what, None);
@@ -301,10 +442,11 @@ impl Check<'_> {
             };
             sum = sum.and_then(|sum| sum.checked_add(meta.payload_len));
             let expected = log.commit_of(id);
-            if meta.lineage != LineageId(0) || meta.commit != expected {
+            let lineage = log.get(expected).map(|row| row.lineage);
+            if Some(meta.lineage) != lineage || meta.commit != expected {
                 let what = format!(
-                    "frame {id} is of commit {}, by the watermarks it is of {expected}",
-                    meta.commit
+                    "frame {id} is of commit {} on lineage {}, by the watermarks it is of {expected}",
+                    meta.commit, meta.lineage
                 );
                 self.problem(entry.offset.0, what, only(id));
             }
@@ -344,22 +486,27 @@ impl Check<'_> {
 
     /// Indexes with a row for each frame cover frames once, and the dead of the split stand in history.
     /// What the rows say is checked by those who know the index.
-    fn index_rows(&mut self, dead: &[Tombstone]) {
+    fn index_rows(&mut self) {
         let state = self.state;
         for kind in [SegmentKind::LEX, SegmentKind::TIME] {
             for run in state.index_runs(kind) {
                 let rows: u64 = run.slots.iter().map(|slot| slot.entry.rows).sum();
                 let history = run.history_rows();
                 let split = run.split_at();
-                let dead = dead
-                    .iter()
-                    .filter(|row| row.commit <= split && run.frames.contains(&row.frame))
-                    .count() as u64;
+                let hidden = Sight::new(state, split)
+                    .and_then(|split| split.hidden(state, run.frames.clone()));
+                let dead = match hidden {
+                    Ok(hidden) => hidden.len(),
+                    Err(error) => {
+                        self.problem(run.slots[0].entry.offset.0, error, None);
+                        continue;
+                    }
+                };
                 let told = &run.slots[0].entry;
                 let range = (run.frames.start, run.frames.end);
                 if rows != run.len() || (split.0 > 0 && history != dead) {
                     let what = format!(
-                        "{kind} segment {}: {rows} rows, {history} of them history, for {} frames, {dead} of them dead at commit {split}",
+                        "{kind} segment {}: {rows} rows, {history} of them history, for {} frames, {dead} of them hidden at commit {split}",
                         told.id,
                         run.len()
                     );
