@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use mv2_format::commits::{self, CommitRow, MAX_MESSAGE_BYTES};
 use mv2_format::frame::content_hash;
-use mv2_format::refs::{BranchValue, RefKey};
 use mv2_format::tombstones::Tombstone;
 use mv2_format::wal::Batch;
 use mv2_format::{Attachment, CommitId, Frame, FrameId, FrameMeta, LineageId, Property, Timestamp};
@@ -21,6 +20,8 @@ pub(crate) struct Transaction {
     base: Snapshot,
     /// The lineage that it continues it on.
     lineage: LineageId,
+    /// Whether it makes another state the head, so that it is a commit whatever else it does.
+    rewinds: bool,
     /// The other head, if it is a merge.
     second_parent: CommitId,
     /// What becomes of branches and tags.
@@ -56,6 +57,7 @@ impl Transaction {
         Self {
             base,
             lineage,
+            rewinds: false,
             second_parent: CommitId(0),
             refs: BTreeMap::new(),
             frames: Vec::new(),
@@ -91,6 +93,7 @@ impl Transaction {
     pub(crate) fn continue_from(&mut self, base: Snapshot, lineage: LineageId) {
         self.base = base;
         self.lineage = lineage;
+        self.rewinds = true;
     }
 
     /// Moves branches and tags.
@@ -121,16 +124,7 @@ impl Transaction {
             && self.attachments.is_empty()
             && self.properties.is_empty()
             && self.second_parent.0 == 0)
-            || self.lineage_is_new()
-    }
-
-    /// Whether a rewind began its lineage.
-    fn lineage_is_new(&self) -> bool {
-        self.refs.iter().any(|(key, value)| {
-            let branch = matches!(RefKey::parse(key), Some(RefKey::Branch(_)));
-            let value = value.as_deref().map(BranchValue::decode);
-            branch && matches!(value, Some(Ok(value)) if value.lineage == self.lineage)
-        })
+            || self.rewinds
     }
 
     pub(crate) fn attach(&mut self, attachment: Attachment) -> Result<()> {

@@ -220,11 +220,15 @@ fn commits_are_compared_with_each_other() {
     assert_named(row(|row| row.parent.0 -= 1), &["commit 10: its parent"]);
     assert_named(
         row(|row| row.second_parent.0 = 2),
-        &["commit 10: its parent"],
+        &["commit 10: its second parent"],
     );
     assert_named(
         row(|row| row.lineage = LineageId(1)),
-        &["commit 10: its parent"],
+        &[
+            "commit 11: its parent",
+            "frame 18 is of commit 10 on lineage 0",
+            "2 lineages and 0 commits of bookkeeping",
+        ],
     );
     assert_named(row(|row| row.time.0 = 0), &["commit 10: its time"]);
     assert_named(
@@ -237,7 +241,7 @@ fn commits_are_compared_with_each_other() {
     // Frames move from one commit to its neighbour.
     assert_named(
         row(|row| row.watermark.0 -= 1),
-        &["frame 19 is of commit 10, by the watermarks it is of 11"],
+        &["frame 19 is of commit 10 on lineage 0, by the watermarks it is of 11"],
     );
     let last = |parts: &mut Parts| {
         parts.commits(|rows| rows.last_mut().unwrap().watermark.0 += 1);
@@ -253,11 +257,11 @@ fn tombstones_are_compared_with_commits_and_frames() {
     let named = |text: &str| format!("{first}{text}");
     assert_named(
         row(|rows| rows[0].commit.0 = 99),
-        &[&named("its commit or lineage does not exist")],
+        &[&named("its commit does not exist, or not on its lineage")],
     );
     assert_named(
         row(|rows| rows[0].lineage = LineageId(3)),
-        &[&named("its commit or lineage does not exist")],
+        &[&named("its commit does not exist, or not on its lineage")],
     );
     assert_named(
         row(|rows| rows[1].commit.0 = 1),
@@ -321,7 +325,7 @@ fn frames_are_compared_with_commits_and_with_what_they_share() {
     );
     assert_named(
         |parts| parts.frames(|frames| frames[39].meta.commit.0 = 21),
-        &["frame 39 is of commit 21, by the watermarks it is of 20"],
+        &["frame 39 is of commit 21 on lineage 0, by the watermarks it is of 20"],
     );
     // "the same" is carried by frame 1 and shared by the others of odd ids.
     assert_named(

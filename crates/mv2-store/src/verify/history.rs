@@ -150,6 +150,10 @@ impl Check<'_> {
                 {
                     wrong("its parent is not the one before on its lineage");
                 }
+                let other = log.get(commit.second_parent).map(|row| row.lineage);
+                if commit.second_parent.0 > 0 && other == Some(commit.lineage) {
+                    wrong("its second parent is on its own lineage");
+                }
                 for parent in [commit.parent, commit.second_parent] {
                     let lineage = log.get(parent).map(|row| row.lineage);
                     if lineage == Some(LineageId::BOOKKEEPING) {

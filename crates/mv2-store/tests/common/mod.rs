@@ -1,6 +1,8 @@
 //! What the tests of the store share: notes, options, and an index that counts.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod told;
+
 use std::ops::Range;
 use std::sync::Arc;
 
