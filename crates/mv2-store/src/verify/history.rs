@@ -372,7 +372,10 @@ impl Check<'_> {
             match row.by {
                 Some(by) => {
                     counts.0 += 1;
-                    successors.insert(by);
+                    // A merge names frames of older commits.
+                    if log.commit_of(by) == row.commit {
+                        successors.insert(by);
+                    }
                 }
                 None => counts.1 += 1,
             }
