@@ -31,9 +31,16 @@ struct ViewShared {
     dead: Vec<DocId>,
     /// The same as bits, if they are so many that a search in the list costs more.
     dead_bits: Option<DocBits>,
+    /// The visible documents, sorted, where they were named; then none is said to be dead.
+    only: Option<Vec<DocId>>,
+    /// The same as bits, if they are so many that a search in the list costs more.
+    only_bits: Option<DocBits>,
     /// Tokens of the visible documents: body, title, cjk.
     tokens: [u64; 3],
 }
+
+/// Of a segment of which at most one document in so many is visible, those are looked at one by one.
+const FEW_ONE_IN: usize = if cfg!(test) { 3 } else { 50 };
 
 impl SegmentView {
     /// A view of a segment without the frames from `cutoff` on and without `dead`, which is
@@ -44,41 +51,58 @@ impl SegmentView {
     pub fn new(segment: Arc<Segment>, cutoff: FrameId, dead: &[FrameId]) -> Result<Self> {
         let cutoff = segment.docs_before(cutoff)?;
         let first = dead.partition_point(|frame| *frame < segment.first_frame());
-        let mut dead_docs = Vec::new();
-        for frame in dead[first..]
-            .iter()
-            .take_while(|frame| **frame < segment.end_frame())
-        {
-            if let Some(doc) = segment.doc(*frame)?
-                && doc < cutoff
-            {
-                dead_docs.push(doc);
-            }
-        }
-        dead_docs.sort_unstable();
-        dead_docs.dedup();
+        let mut dead_docs = docs_of(&segment, &dead[first..])?;
+        dead_docs.retain(|doc| *doc < cutoff);
         let mut tokens = [0; 3];
         for field in TextField::ALL {
-            let mut dead_tokens = 0u64;
-            for doc in &dead_docs {
-                dead_tokens = dead_tokens.saturating_add(segment.tokens_of(field, *doc)?);
-            }
             tokens[field.index()] = segment
                 .tokens_before(field, cutoff)?
-                .saturating_sub(dead_tokens);
+                .saturating_sub(tokens_of(&segment, field, &dead_docs)?);
         }
-        // A bit set costs O(documents / 64), which is O(dead) if at least that many are dead.
-        let dead_bits = (dead_docs.len() >= 16 && dead_docs.len() >= segment.docs() as usize / 64)
-            .then(|| DocBits::from_docs(segment.docs(), &dead_docs));
+        let dead_bits = bits_of_many(&segment, &dead_docs);
         Ok(Self {
             shared: Arc::new(ViewShared {
                 segment,
                 cutoff,
                 dead: dead_docs,
                 dead_bits,
+                only: None,
+                only_bits: None,
                 tokens,
             }),
         })
+    }
+
+    /// A view of some frames of a segment, sorted, and no others. Frames outside of the segment are passed over.
+    ///
+    /// Making one costs O(these frames), whatever else the segment holds, and so does a search if they are few.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn only(segment: Arc<Segment>, frames: &[FrameId]) -> Result<Self> {
+        let first = frames.partition_point(|frame| *frame < segment.first_frame());
+        let docs = docs_of(&segment, &frames[first..])?;
+        let mut tokens = [0; 3];
+        for field in TextField::ALL {
+            tokens[field.index()] = tokens_of(&segment, field, &docs)?;
+        }
+        Ok(Self {
+            shared: Arc::new(ViewShared {
+                cutoff: segment.docs(),
+                dead: Vec::new(),
+                dead_bits: None,
+                only_bits: bits_of_many(&segment, &docs),
+                only: Some(docs),
+                tokens,
+                segment,
+            }),
+        })
+    }
+
+    /// The visible documents, sorted, if they are few for the size of the segment.
+    pub(crate) fn few(&self) -> Option<&[DocId]> {
+        let docs = self.shared.only.as_deref()?;
+        (docs.len() <= self.shared.segment.docs() as usize / FEW_ONE_IN).then_some(docs)
     }
 
     /// The segment.
@@ -88,7 +112,10 @@ impl SegmentView {
 
     /// Number of frames that are visible.
     pub fn visible(&self) -> u64 {
-        u64::from(self.shared.cutoff) - self.shared.dead.len() as u64
+        match &self.shared.only {
+            Some(docs) => docs.len() as u64,
+            None => u64::from(self.shared.cutoff) - self.shared.dead.len() as u64,
+        }
     }
 
     pub(crate) fn tokens(&self, field: TextField) -> u64 {
@@ -96,7 +123,11 @@ impl SegmentView {
     }
 
     pub(crate) fn is_visible(&self, doc: DocId) -> bool {
-        doc < self.shared.cutoff && !self.is_dead(doc)
+        match (&self.shared.only, &self.shared.only_bits) {
+            (_, Some(bits)) => bits.contains(doc),
+            (Some(docs), None) => docs.binary_search(&doc).is_ok(),
+            (None, None) => doc < self.shared.cutoff && !self.is_dead(doc),
+        }
     }
 
     fn is_dead(&self, doc: DocId) -> bool {
@@ -108,6 +139,9 @@ impl SegmentView {
 
     /// All visible documents.
     pub(crate) fn visible_bits(&self) -> DocBits {
+        if let Some(docs) = &self.shared.only {
+            return DocBits::from_docs(self.shared.segment.docs(), docs);
+        }
         let mut bits = DocBits::new(self.shared.segment.docs());
         bits.insert_range(0..self.shared.cutoff);
         for doc in &self.shared.dead {
@@ -127,6 +161,17 @@ impl SegmentView {
         segment.check_postings(field, inverted, info)?;
         let io = |error: std::io::Error| Error::io("reading postings", &error);
         let mut count = u64::from(info.doc_freq);
+        if let Some(docs) = &self.shared.only {
+            let postings = inverted
+                .read_block_postings_from_terminfo(info, IndexRecordOption::Basic)
+                .map_err(io)?;
+            return Ok(with_term(
+                postings,
+                docs,
+                self.shared.only_bits.as_ref(),
+                self.shared.cutoff,
+            ));
+        }
         if self.shared.cutoff < segment.docs() {
             let mut postings = inverted
                 .read_block_postings_from_terminfo(info, IndexRecordOption::Basic)
@@ -139,40 +184,75 @@ impl SegmentView {
         let postings = inverted
             .read_block_postings_from_terminfo(info, IndexRecordOption::Basic)
             .map_err(io)?;
-        Ok(count.saturating_sub(self.dead_with(postings, count)))
+        let dead_bits = self.shared.dead_bits.as_ref();
+        let dead = with_term(postings, &self.shared.dead, dead_bits, self.shared.cutoff);
+        Ok(count.saturating_sub(dead))
     }
+}
 
-    /// Number of dead documents in a posting list. A seek decodes at least one block, so walking
-    /// the whole list is cheaper as soon as there is a dead document for each block of it.
-    fn dead_with(&self, mut postings: BlockSegmentPostings, count: u64) -> u64 {
-        let mut found = 0;
-        if (self.shared.dead.len() as u64) < count / 128 {
-            for &doc in &self.shared.dead {
-                let at = postings.seek(doc);
-                found += u64::from(at < postings.block_len() && postings.doc(at) == doc);
-            }
-            return found;
-        }
-        let mut left = postings.doc_freq() as usize;
-        let mut dead = self.shared.dead.iter().copied().peekable();
-        while left > 0 && postings.block_len() > 0 {
-            for &doc in postings.docs() {
-                if doc >= self.shared.cutoff {
-                    return found;
-                }
-                match &self.shared.dead_bits {
-                    Some(bits) => found += u64::from(bits.contains(doc)),
-                    None => {
-                        while dead.next_if(|next| *next < doc).is_some() {}
-                        found += u64::from(dead.next_if_eq(&doc).is_some());
-                    }
-                }
-            }
-            left = left.saturating_sub(postings.block_len());
-            postings.advance();
-        }
-        found
+/// The documents of frames, sorted; those that the segment does not hold are passed over.
+fn docs_of(segment: &Segment, frames: &[FrameId]) -> Result<Vec<DocId>> {
+    let mut docs = Vec::new();
+    let inside = frames
+        .iter()
+        .take_while(|frame| **frame < segment.end_frame());
+    for frame in inside {
+        docs.extend(segment.doc(*frame)?);
     }
+    docs.sort_unstable();
+    docs.dedup();
+    Ok(docs)
+}
+
+fn tokens_of(segment: &Segment, field: TextField, docs: &[DocId]) -> Result<u64> {
+    let mut tokens = 0u64;
+    for doc in docs {
+        tokens = tokens.saturating_add(segment.tokens_of(field, *doc)?);
+    }
+    Ok(tokens)
+}
+
+/// A bit set costs O(documents of the segment / 64), which is O(`docs`) if at least that many are in it.
+fn bits_of_many(segment: &Segment, docs: &[DocId]) -> Option<DocBits> {
+    let many = docs.len() >= 16 && docs.len() >= segment.docs() as usize / 64;
+    many.then(|| DocBits::from_docs(segment.docs(), docs))
+}
+
+/// How many of some documents are in a posting list, those from a cut-off on left out. A seek decodes at least one block, so
+/// walking the whole list is cheaper as soon as there is a document for each block of it.
+fn with_term(
+    mut postings: BlockSegmentPostings,
+    docs: &[DocId],
+    bits: Option<&DocBits>,
+    cutoff: DocId,
+) -> u64 {
+    let mut found = 0;
+    let mut left = postings.doc_freq() as usize;
+    if docs.len() < left / 128 {
+        for &doc in docs {
+            let at = postings.seek(doc);
+            found += u64::from(at < postings.block_len() && postings.doc(at) == doc);
+        }
+        return found;
+    }
+    let mut docs = docs.iter().copied().peekable();
+    while left > 0 && postings.block_len() > 0 {
+        for &doc in postings.docs() {
+            if doc >= cutoff {
+                return found;
+            }
+            match bits {
+                Some(bits) => found += u64::from(bits.contains(doc)),
+                None => {
+                    while docs.next_if(|next| *next < doc).is_some() {}
+                    found += u64::from(docs.next_if_eq(&doc).is_some());
+                }
+            }
+        }
+        left = left.saturating_sub(postings.block_len());
+        postings.advance();
+    }
+    found
 }
 
 impl fmt::Debug for SegmentView {

@@ -20,6 +20,8 @@ pub struct View {
     dead: Arc<[u32]>,
     /// The same as bits, if they are so many that looking in the list costs more.
     dead_bits: Option<Arc<RowBits>>,
+    /// The visible rows, and how many, where they were named; then none is said to be dead.
+    only: Option<(Arc<RowBits>, u32)>,
 }
 
 impl View {
@@ -57,7 +59,20 @@ impl View {
             cut,
             dead: rows.into(),
             dead_bits,
+            only: None,
         })
+    }
+
+    /// A view of some frames of a segment, sorted, and no others. Frames outside of the segment are passed over.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn only(segment: Arc<Segment>, frames: &[FrameId]) -> Result<Self> {
+        let mut view = Self::all(segment);
+        let rows = view.rows_in(&frames.iter().copied().collect())?;
+        let count = rows.count();
+        view.only = Some((Arc::new(rows), count));
+        Ok(view)
     }
 
     /// A view of all of a segment.
@@ -67,6 +82,7 @@ impl View {
             segment,
             dead: Arc::new([]),
             dead_bits: None,
+            only: None,
         }
     }
 
@@ -77,7 +93,10 @@ impl View {
 
     /// Number of vectors that are visible.
     pub fn visible_rows(&self) -> u32 {
-        self.cut - self.dead.len() as u32
+        match &self.only {
+            Some((_, count)) => *count,
+            None => self.cut - self.dead.len() as u32,
+        }
     }
 
     /// Number of vectors below the cut-off that are dead.
@@ -90,11 +109,22 @@ impl View {
     }
 
     pub(crate) fn is_visible(&self, row: u32) -> bool {
+        if let Some((rows, _)) = &self.only {
+            return rows.contains(row);
+        }
         row < self.cut
             && match &self.dead_bits {
                 Some(bits) => !bits.contains(row),
                 None => self.dead.is_empty() || self.dead.binary_search(&row).is_err(),
             }
+    }
+
+    /// The rows that a search stays within: those of the frames of a set, or of those that the view names.
+    pub(crate) fn within(&self, set: Option<&FrameSet>) -> Result<Option<Arc<RowBits>>> {
+        match (set, &self.only) {
+            (Some(set), _) => Ok(Some(Arc::new(self.rows_in(set)?))),
+            (None, only) => Ok(only.as_ref().map(|(rows, _)| Arc::clone(rows))),
+        }
     }
 
     /// The visible rows of the frames of a set.
@@ -126,6 +156,9 @@ impl View {
         }
         for row in self.dead.iter() {
             bits.remove(*row);
+        }
+        if let Some((only, _)) = &self.only {
+            bits.and(only);
         }
         Ok(bits)
     }
@@ -212,6 +245,13 @@ impl RowBits {
 
     pub(crate) fn remove(&mut self, row: u32) {
         self.words[row as usize / 64] &= !(1 << (row % 64));
+    }
+
+    /// Keeps the rows that are in another set of the same segment too.
+    pub(crate) fn and(&mut self, other: &Self) {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= other;
+        }
     }
 
     pub(crate) fn contains(&self, row: u32) -> bool {

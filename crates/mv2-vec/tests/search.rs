@@ -175,7 +175,14 @@ proptest! {
             let seen: Vec<Frame> = fresh.iter().filter(|f| f.0 < cutoff).cloned().collect();
             let split: Vec<View> = parts
                 .iter()
-                .map(|part| View::new(Arc::clone(part), cutoff, &dead).unwrap())
+                .enumerate()
+                .map(|(at, part)| match at % 2 {
+                    0 => View::new(Arc::clone(part), cutoff, &dead).unwrap(),
+                    _ => {
+                        let ids: Vec<FrameId> = seen.iter().map(|frame| frame.0).collect();
+                        View::only(Arc::clone(part), &ids).unwrap()
+                    }
+                })
                 .collect();
             let split = Searcher::new(spec, split).unwrap();
             let one = vec![View::new(merged, cutoff, &[]).unwrap()];

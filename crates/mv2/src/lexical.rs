@@ -23,11 +23,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mv2_format::{
-    BoxError, CommitId, Frame, FrameId, IndexFactory, SegmentBytes, SegmentId, SegmentKind,
-};
+use mv2_format::{BoxError, Frame, IndexFactory, SegmentBytes, SegmentId, SegmentKind};
 use mv2_lex::{LexIndex, Reader, Segment, SegmentView};
-use mv2_store::{OpenOptions, Problem, Snapshot, Store, VerifyReport};
+use mv2_store::{OpenOptions, Problem, Seen, Snapshot, Store, VerifyReport};
 
 use crate::error::{Error, Result};
 
@@ -121,16 +119,19 @@ impl Cache {
         let mut segments = self.file_segments(snapshot)?;
         let cutoff = snapshot.end_frame();
         for segment in self.memory_segments(snapshot)? {
-            if segment.first_frame() < cutoff {
-                let frames = segment.first_frame()..segment.end_frame();
-                segments.push((segment, snapshot.dead_in(frames, CommitId(0))?));
+            let frames = segment.first_frame()..segment.end_frame();
+            if let Some(seen) = snapshot.seen(frames)? {
+                segments.push((segment, seen));
             }
         }
         let views = segments
             .into_iter()
-            .map(|(segment, dead)| {
-                SegmentView::new(segment, cutoff, &dead)
-                    .map_err(|error| unusable(&self.path, None, error))
+            .map(|(segment, seen)| {
+                let view = match seen {
+                    Seen::AllBut(hidden) => SegmentView::new(segment, cutoff, &hidden),
+                    Seen::Only(frames) => SegmentView::only(segment, &frames),
+                };
+                view.map_err(|error| unusable(&self.path, None, error))
             })
             .collect::<Result<Vec<_>>>()?;
         let reader = Reader::new(views).map_err(|error| unusable(&self.path, None, error))?;
@@ -141,12 +142,12 @@ impl Cache {
         Ok(reader)
     }
 
-    /// The segments in which a snapshot sees frames, with those of their frames that it does not see.
-    fn file_segments(&mut self, snapshot: &Snapshot) -> Result<Vec<(Arc<Segment>, Vec<FrameId>)>> {
+    /// The segments in which a snapshot sees frames, with which of their frames these are.
+    fn file_segments(&mut self, snapshot: &Snapshot) -> Result<Vec<(Arc<Segment>, Seen)>> {
         let mut live = Vec::new();
         let mut segments = Vec::new();
         for stored in snapshot.segments(SegmentKind::LEX)? {
-            let Some(hidden) = snapshot.hidden_in(&stored)? else {
+            let Some(seen) = snapshot.seen_in(&stored)? else {
                 continue;
             };
             let known = self
@@ -161,7 +162,7 @@ impl Cache {
                     Arc::new(open)
                 }
             };
-            segments.push((segment, hidden));
+            segments.push((segment, seen));
             live.push(stored);
         }
         // What this snapshot does not use any more goes, unless a kept reader still uses it.

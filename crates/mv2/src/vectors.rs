@@ -11,10 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mv2_format::index::{AttachmentSource, Effort, SegmentSize};
 use mv2_format::{
-    Attachment, AttachmentIndex, BoxError, CommitId, FrameId, FrameSet, SegmentBytes, SegmentId,
-    SegmentKind,
+    Attachment, AttachmentIndex, BoxError, FrameId, FrameSet, SegmentBytes, SegmentId, SegmentKind,
 };
-use mv2_store::{OpenOptions, Problem, Snapshot, Store, VerifyReport};
+use mv2_store::{OpenOptions, Problem, Seen, Snapshot, Store, VerifyReport};
 use mv2_vec::{Exact, Graph, GraphOptions, Metric, Searcher, Segment, SegmentBuilder, Spec, View};
 use serde_json::{Value, json};
 
@@ -372,7 +371,7 @@ impl Vectors {
         let cutoff = snapshot.end_frame();
         let late = late(snapshot, spec.space)?;
         for stored in stored {
-            let Some(hidden) = snapshot.hidden_in(&stored)? else {
+            let Some(seen) = snapshot.seen_in(&stored)? else {
                 continue;
             };
             let known = kept
@@ -386,11 +385,7 @@ impl Vectors {
                         .map_err(|error| self.unusable(Some(stored.id), error))?,
                 ),
             };
-            let view = View::new(
-                Arc::clone(&segment),
-                cutoff,
-                &and_late(hidden, &late, &segment, cutoff),
-            );
+            let view = view(&segment, cutoff, seen, &late);
             views.push(view.map_err(|error| self.unusable(Some(stored.id), error))?);
             opened.push(Opened {
                 id: stored.id,
@@ -400,10 +395,10 @@ impl Vectors {
         }
         if let Some(segment) = self.in_memory(&pending)? {
             let frames = segment.first_frame()..segment.last_frame().next();
-            let dead = snapshot.dead_in(frames, CommitId(0))?;
-            let hidden = and_late(dead, &late, &segment, cutoff);
-            let view = View::new(segment, cutoff, &hidden);
-            views.push(view.map_err(|error| self.unusable(None, error))?);
+            if let Some(seen) = snapshot.seen(frames)? {
+                let view = view(&segment, cutoff, seen, &late);
+                views.push(view.map_err(|error| self.unusable(None, error))?);
+            }
         }
         let searcher = Searcher::new(spec, views).map_err(|error| self.unusable(None, error))?;
         let searcher = Arc::new(searcher);
@@ -449,6 +444,26 @@ impl Vectors {
             index: "vectors",
             segment,
             source: error.into(),
+        }
+    }
+}
+
+/// What a snapshot sees of a segment, late frames left out.
+fn view(
+    segment: &Arc<Segment>,
+    cutoff: FrameId,
+    seen: Seen,
+    late: &FrameSet,
+) -> mv2_vec::Result<View> {
+    let segment = Arc::clone(segment);
+    match seen {
+        Seen::AllBut(hidden) => {
+            let hidden = and_late(hidden, late, &segment, cutoff);
+            View::new(segment, cutoff, &hidden)
+        }
+        Seen::Only(mut frames) => {
+            frames.retain(|frame| !late.contains(*frame));
+            View::only(segment, &frames)
         }
     }
 }

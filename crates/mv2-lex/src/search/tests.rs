@@ -164,7 +164,7 @@ fn world_of(random: &mut Random, frames: Vec<Frame>) -> World {
         1 => frames[docs - 1].meta.id,
         _ => frames[random.below(docs)].meta.id,
     };
-    let dead_percent = [0, 1, 10, 60][random.below(4)];
+    let dead_percent = [0, 1, 10, 60, 98][random.below(5)];
     let dead: Vec<FrameId> = frames
         .iter()
         .filter(|_| random.chance(dead_percent))
@@ -223,12 +223,19 @@ fn views(
         .map(|part| {
             // Positions are there or not; the answers are the same.
             let builder = Builder::new(random.chance(70));
+            let ids: Vec<FrameId> = part.iter().map(|frame| frame.meta.id).collect();
             let mut segment = Segment::build_with(builder, part).unwrap();
             segment.verify().unwrap();
             if random.chance(70) {
                 segment = from_file(&segment);
             }
-            SegmentView::new(Arc::new(segment), cutoff, dead).unwrap()
+            let visible = |id: &FrameId| *id < cutoff && dead.binary_search(id).is_err();
+            let seen: Vec<FrameId> = ids.into_iter().filter(visible).collect();
+            let segment = Arc::new(segment);
+            match random.chance(50) {
+                true => SegmentView::only(segment, &seen).unwrap(),
+                false => SegmentView::new(segment, cutoff, dead).unwrap(),
+            }
         })
         .collect()
 }

@@ -42,8 +42,10 @@ pub(super) struct Walk<'a> {
     filter: Option<&'a DocBits>,
     /// By what to multiply the threshold; `None` if block maxima are of no use.
     factor: Option<f32>,
-    /// Documents with a rare word, ascending.
+    /// Documents with a rare word, ascending; or all that are visible, if they are few.
     rare: Vec<DocId>,
+    /// Whether nothing is left for tantivy.
+    is_done: bool,
     /// The frequent words, in the order of the query.
     pub(super) addends: Vec<&'a Addend>,
     /// For each addend of the scorer, what a document gets from it at most in the first phase; `None` for a rare one.
@@ -67,10 +69,19 @@ impl<'a> Walk<'a> {
             filter,
             factor: pruning_factor(scorer, view),
             rare: Vec::new(),
+            is_done: false,
             addends: scorer.addends.iter().filter(counts).collect(),
             bounds: Vec::new(),
             bound: Score::INFINITY,
         };
+        if let Some(docs) = view.few() {
+            // Block maxima are those of documents that are not seen.
+            walk.rare
+                .extend(docs.iter().filter(|doc| takes(view, filter, **doc)));
+            walk.addends.clear();
+            walk.is_done = true;
+            return Ok(walk);
+        }
         let Some(factor) = walk.factor else {
             return Ok(walk);
         };
@@ -115,13 +126,14 @@ impl<'a> Walk<'a> {
 
     /// Whether the documents come in one ascending run, that of tantivy over all words.
     pub(super) fn is_one_run(&self) -> bool {
-        self.rare.is_empty()
+        self.rare.is_empty() && !self.is_done
     }
 
     /// Takes in the best documents with a rare word, with exact scores.
     pub(super) fn score_rare(&self, scorer: &Scorer, top: &mut Top) -> Result<()> {
         let Self { view, index, .. } = *self;
         let mut order = scorer.score_or_bound(view, index, &self.rare, &self.bounds)?;
+        order.retain(|candidate| candidate.content > 0.0);
         // They come in ascending order, and stay so where bounds are equal.
         order.sort_by(|a, b| b.content.total_cmp(&a.content));
         let mut best: Vec<Candidate> = Vec::new();

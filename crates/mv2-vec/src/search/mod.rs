@@ -146,9 +146,8 @@ impl Searcher {
         let has_graph = |view: &&View| view.segment().graph().is_some();
         let graphs = self.views.iter().filter(has_graph).count();
         for (index, view) in self.views.iter().enumerate() {
-            let rows = options.filter.map(|filter| view.rows_in(filter));
-            let rows = rows.transpose()?;
-            let rows = rows.as_ref();
+            let rows = view.within(options.filter)?;
+            let rows = rows.as_deref();
             let by_graph = !options.exact
                 && graph::offer(&query, index, view, rows, graphs, options, &mut collector)?;
             if !by_graph {
