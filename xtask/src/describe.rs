@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use mv2::Memvid;
 use mv2_format::frame::content_hash;
-use mv2_format::{CommitId, Frame, FrameId, SegmentKind};
+use mv2_format::{CommitId, Frame, FrameId, FrameSet, SegmentKind};
 use mv2_store::{Commit, OpenOptions, Snapshot, Store};
 use serde_json::{Map, Value, json};
 
@@ -21,25 +21,48 @@ const LONGEST_TEXT: usize = 400;
 pub(crate) fn describe(path: &Path, queries: &[&str]) -> Result<Value> {
     let store = Store::open_read_only(path, OpenOptions::default())?;
     let snapshot = store.snapshot()?;
-    let all = FrameId(0)..snapshot.end_frame();
     let mut frames = Vec::new();
-    for meta in snapshot.metas(all.clone()) {
+    for meta in snapshot.metas(FrameId(0)..snapshot.end_frame()) {
         let meta = meta?;
         frames.push(frame(&snapshot.frame(meta.id)?));
     }
     let stats = snapshot.stats()?;
-    let dead: Vec<u64> = snapshot
-        .dead_in(all, CommitId(0))?
-        .into_iter()
-        .map(FrameId::get)
-        .collect();
-    // The log runs from the newest; people read from the oldest.
     let mut commits = Vec::new();
-    for entry in snapshot.log() {
-        commits.push(commit(&snapshot, &entry?)?);
+    let mut end = FrameId(0);
+    for id in (1..).map(CommitId) {
+        let row = match snapshot.commit(id) {
+            Err(mv2_store::Error::NoSuchCommit { .. }) => break,
+            row => row?,
+        };
+        end = row.watermark;
+        commits.push(commit(&snapshot, &row)?);
     }
-    commits.reverse();
+    let all: FrameSet = [FrameId(0)..end].into_iter().collect();
+    let dead: Vec<u64> = ids(&all.difference(&snapshot.visible()?));
+    let mut branches = Vec::new();
+    let there = snapshot.branches()?;
+    for branch in &there {
+        // What a memory without branches sees is said above.
+        let visible = match there.len() {
+            1 => None,
+            _ => Some(ids(&snapshot.at_branch(&branch.name)?.visible()?)),
+        };
+        branches.push(json!({
+            "name": branch.name,
+            "lineage": branch.lineage.get(),
+            "base": branch.base.get(),
+            "head": branch.head.get(),
+            "visible": visible,
+        }));
+    }
+    let tags = snapshot.tags()?;
+    let tags = tags
+        .iter()
+        .map(|tag| json!({"name": tag.name, "commit": tag.commit.get()}));
     Ok(json!({
+        "branches": branches,
+        "tags": tags.collect::<Vec<_>>(),
+        "checked_out": snapshot.checked_out()?,
         "commits": commits,
         "frames": frames,
         "dead": dead,
@@ -48,9 +71,13 @@ pub(crate) fn describe(path: &Path, queries: &[&str]) -> Result<Value> {
         "properties": properties(&snapshot)?,
         "attachments": attachments(&snapshot)?,
         "indexed": indexed(&snapshot)?,
-        "next_frame": snapshot.end_frame().get(),
+        "next_frame": end.get(),
         "searches": searches(path, queries)?,
     }))
+}
+
+fn ids(frames: &FrameSet) -> Vec<u64> {
+    frames.frames().map(FrameId::get).collect()
 }
 
 /// The queries that a description holds answers to.

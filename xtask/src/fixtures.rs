@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::{Context, Result, bail};
-use mv2_format::{Attachment, FrameId, SegmentKind, Timestamp};
+use mv2_format::{Attachment, CommitId, FrameId, SegmentKind, Timestamp};
 use mv2_store::{
     CheckpointPolicy, Clock, CommitOptions, CreateOptions, MIN_WAL_BYTES, NewFrame, OpenOptions,
     Store,
@@ -74,6 +74,32 @@ const GOLDEN: &[Golden] = &[
             script.optimize()
         },
         queries: &["document", "anew", "uri:doc/0"],
+    },
+    Golden {
+        name: "branches",
+        script: branches,
+        queries: &["plan", "uri:plan.md", "harbour"],
+    },
+    Golden {
+        name: "merged",
+        script: |script| {
+            branches(script)?;
+            script.checkpoint()?;
+            script.merge("draft", mv2_store::Side::Theirs)?;
+            script.optimize()
+        },
+        queries: &["plan", "uri:plan.md", "harbour"],
+    },
+    Golden {
+        name: "rewound",
+        script: |script| {
+            branches(script)?;
+            script.optimize()?;
+            script.rewind(1)?;
+            script.put(text_at("plan.md", "A third plan."))?;
+            script.commit("after the rewind")
+        },
+        queries: &["plan", "uri:plan.md", "harbour"],
     },
     Golden {
         name: "big-batch",
@@ -255,6 +281,42 @@ fn staleness(golden: &Path, page: &Path, content: &Value) -> Option<String> {
     }
 }
 
+/// Two branches that both change a document, commits of which alternate, and tags.
+fn branches(script: &mut Script) -> Result<()> {
+    script.put(text_at("plan.md", "The plan is a harbour."))?;
+    script.put(text_at("note.md", "A note that stays."))?;
+    script.commit("the plan")?;
+    script.store.create_branch("draft", CommitId(1))?;
+    script.store.create_tag("v1", CommitId(1))?;
+    script.pass(60);
+    script.on("draft")?;
+    script.put(text_at("plan.md", "The plan is a lighthouse."))?;
+    script.commit("another plan")?;
+    script.on("main")?;
+    let gone = script.put(text_at("gone.md", "Not for long."))?;
+    script.commit("")?;
+    script.on("draft")?;
+    script.put(text_at("lamp.md", "What a lighthouse needs."))?;
+    script.commit("")?;
+    script.on("main")?;
+    script.delete(gone)?;
+    script.put(text_at("plan.md", "The plan is a larger harbour."))?;
+    script.commit("the plan grows")?;
+    script.store.create_branch("idle", CommitId(0))?;
+    script.store.rename_tag("v1", "first")?;
+    script.pass(60);
+    Ok(())
+}
+
+fn text_at(uri: &str, text: &str) -> NewFrame {
+    NewFrame {
+        uri: Some(uri.to_owned()),
+        is_text: true,
+        payload: text.into(),
+        ..NewFrame::default()
+    }
+}
+
 fn write_json(path: &Path, value: &Value) -> Result<()> {
     let text = serde_json::to_string_pretty(value)?;
     std::fs::write(path, format!("{text}\n"))
@@ -322,6 +384,24 @@ impl Script {
         self.store
             .commit(options)?
             .context("a commit of a script changed nothing")?;
+        self.pass(60);
+        Ok(())
+    }
+
+    /// Goes on on another branch.
+    fn on(&mut self, branch: &str) -> Result<()> {
+        Ok(self.store.use_branch(Some(branch))?)
+    }
+
+    fn merge(&mut self, branch: &str, prefer: mv2_store::Side) -> Result<()> {
+        let merged = self.store.merge(branch, Some(prefer), None)?;
+        merged.context("a merge of a script changed nothing")?;
+        self.pass(60);
+        Ok(())
+    }
+
+    fn rewind(&mut self, to: u64) -> Result<()> {
+        self.store.rewind(CommitId(to), None)?;
         self.pass(60);
         Ok(())
     }

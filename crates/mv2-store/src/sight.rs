@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mv2_format::commits::{CommitRow, Edge, Run};
-use mv2_format::refs::{BranchValue, MAIN};
+use mv2_format::refs::MAIN;
 use mv2_format::tombstones::Tombstone;
 use mv2_format::{CommitId, FrameId, FrameSet, LineageId};
 
@@ -54,15 +54,23 @@ impl Sight {
                 reach: (!state.is_linear()).then(Arc::default),
             });
         }
+        if state.is_linear() {
+            let end = match commit == state.last_commit() {
+                // No row is read, so that the newest commit can be read even if the log of commits is damaged.
+                true => state.next_frame(),
+                false => state.commit(commit)?.watermark,
+            };
+            return Ok(Self {
+                commit,
+                end,
+                reach: None,
+            });
+        }
         let row = state.commit(commit)?;
-        let reach = match state.is_linear() {
-            true => None,
-            false => Some(reach(state, &row)?.into()),
-        };
         Ok(Self {
             commit,
             end: row.watermark,
-            reach,
+            reach: Some(reach(state, &row)?.into()),
         })
     }
 
@@ -216,10 +224,7 @@ impl State {
         }
         let branch = match self.branch(MAIN)? {
             Some(main) => main,
-            None => match self.branch(&self.checked_out()?)? {
-                Some(branch) => branch,
-                None => BranchValue::default(),
-            },
+            None => self.branch(&self.checked_out()?)?.unwrap_or_default(),
         };
         Sight::new(self, self.head_of(&branch)?)
     }

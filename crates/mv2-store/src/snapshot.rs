@@ -188,7 +188,7 @@ impl Snapshot {
             frames: frames_total.saturating_sub(dead),
             frames_total,
             commits: match self.commit_id().0 {
-                0 => 0,
+                id if id == 0 || state.is_plain() => id,
                 _ => self.row(self.commit_id())?.depth,
             },
             payload_bytes,
