@@ -22,6 +22,9 @@ mod memory;
 // What the shape of a memory costs a search.
 mod latency;
 
+// What branches cost a search, and commits the file.
+mod branches;
+
 // How fast documents go in.
 mod import;
 
@@ -82,6 +85,8 @@ Commands:
   import FOLDER...       Measure the speed of an import beside that of tantivy. Build with --release
   latency FOLDER...      Measure searches over several segments, beside dead documents, and among a million
                          frames. Build with --release
+  branches               Measure searches on one of 1,000 branches, and what a commit takes of the file. Build
+                         with --release
   vectors OUT FOLDER...  Write vectors of the sentences and questions of retrieval sets into the folder OUT, to
                          measure mv2-vec with. Build with --release
   ci                     Everything that a change must pass
@@ -137,6 +142,7 @@ fn main() -> ExitCode {
             let folders: Vec<_> = folders.iter().map(std::path::PathBuf::from).collect();
             latency::run(&folders)
         }
+        ["branches"] => branches::run(),
         ["transformers"] => transformers::run(),
         ["ci"] => ci::run(),
         ["codegen"] => codegen::run(codegen::Mode::Write),

@@ -23,6 +23,9 @@ impl State {
 
     /// A branch as it was when a commit was the newest of the file.
     fn branch_up_to(&self, name: &str, newest: CommitId) -> Result<Option<BranchValue>> {
+        if self.is_plain() {
+            return Ok((name == MAIN).then(BranchValue::default));
+        }
         let mut said = false;
         let value = self.property(&RefKey::Branch(name).encode(), |commit| {
             said |= commit <= newest;

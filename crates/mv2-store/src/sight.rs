@@ -12,6 +12,8 @@
 //! In a file of one lineage a commit sees what is older, and none of this costs anything. Else it is a few bisections for each
 //! lineage that the commit reaches, however many commits there are.
 
+use std::collections::hash_map::Entry;
+use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -253,30 +255,25 @@ impl State {
     }
 }
 
-/// How far a commit sees on each lineage.
+/// How far a commit sees on each lineage, by lineage.
 fn reach(state: &State, row: &CommitRow) -> Result<Vec<Reach>> {
-    let mut found: Vec<Reach> = Vec::new();
-    let mut open = vec![Reach {
-        lineage: row.lineage,
-        commit: row.id,
-        end: row.watermark,
-    }];
-    while let Some(next) = open.pop() {
-        match found.binary_search_by_key(&next.lineage, |row| row.lineage) {
-            Ok(at) if found[at].commit >= next.commit => continue,
-            Ok(at) => found[at] = next,
-            Err(at) => found.insert(at, next),
-        }
-        // Edges lead to older commits, so this ends.
-        for edge in state.edges_of(next.lineage, next.commit)? {
-            open.push(Reach {
-                lineage: edge.other,
-                commit: edge.up_to,
-                end: edge.watermark,
+    let mut found: HashMap<LineageId, Reach> = HashMap::new();
+    // Newest first: edges lead to older commits, so of several ways to a lineage the farthest comes first.
+    let mut open = BinaryHeap::from([(row.id, row.lineage, row.watermark)]);
+    while let Some((commit, lineage, end)) = open.pop() {
+        if let Entry::Vacant(place) = found.entry(lineage) {
+            place.insert(Reach {
+                lineage,
+                commit,
+                end,
             });
+            let edges = state.edges_of(lineage, commit)?.into_iter();
+            open.extend(edges.map(|edge| (edge.up_to, edge.other, edge.watermark)));
         }
     }
-    Ok(found)
+    let mut reach: Vec<Reach> = found.into_values().collect();
+    reach.sort_unstable_by_key(|row| row.lineage);
+    Ok(reach)
 }
 
 /// Lineages
