@@ -15,14 +15,18 @@ use crate::rows::{RowRef, Rows};
 use crate::segment::Segment;
 use crate::spec::Spec;
 
+/// Rows of the sample that says whether a graph of more than twice as many is worth building.
+const TRIAL_ROWS: usize = 5_000;
+
 /// Whether a segment gets a graph, by which searches of large ones need not look at every row.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Graph<'a> {
     /// None: searches scan the codes.
     #[default]
     None,
-    /// A graph, built now. It is left out again if a search in it would cost as much as a scan: of
-    /// few vectors, or of many without any structure.
+    /// A graph, built now. It is left out if a search in it would cost as much as a scan: of few
+    /// vectors, or of many with little structure. Of many, one over a sample tells, in a second or
+    /// two, so that no minutes are spent on what is left out.
     Build(GraphOptions<'a>),
 }
 
@@ -220,8 +224,10 @@ impl SegmentBuilder {
             });
         }
         let graph = match graph {
-            Graph::None => None,
-            Graph::Build(options) => Some((self.links(options)?, options)),
+            Graph::Build(options) if self.promises(options)? => {
+                Some((self.links(options)?, options))
+            }
+            _ => None,
         };
         let mut head = Head {
             spec: self.spec,
@@ -274,6 +280,38 @@ impl SegmentBuilder {
         calibrated(&mut head, out, options)
     }
 
+    /// Whether a graph of the rows, which are sorted, may be of use: what one over a sample needs is
+    /// what the whole one would need at the least.
+    fn promises(&self, options: &GraphOptions<'_>) -> Result<bool> {
+        let rows = self.keys.len();
+        if options.ef.is_some() || rows < 2 * TRIAL_ROWS {
+            return Ok(true);
+        }
+        let mut trial = Self::new(self.spec)?;
+        let (dims, exact) = (self.spec.dims as usize, self.spec.exact_bytes());
+        for row in (0..TRIAL_ROWS).map(|at| at * rows / TRIAL_ROWS) {
+            trial.keys.push(self.keys[row]);
+            trial.scales.push(self.scales[row]);
+            trial.norms.extend(self.norms.get(row));
+            let code = &self.codes[row * dims..][..dims];
+            trial.codes.extend_from_slice(code);
+            let exact = &self.exact[row * exact..][..exact];
+            trial.exact.extend_from_slice(exact);
+        }
+        // With any number the graph stays.
+        let graph = Graph::Build(GraphOptions {
+            ef: Some(1),
+            ..*options
+        });
+        let bytes = trial.finish_with(&graph)?;
+        let segment = Arc::new(Segment::open(SegmentBytes::from_vec(bytes))?);
+        let found = calibrate(&segment, rows as u64, options.cancelled)?;
+        if (options.cancelled)() {
+            return Err(Error::Cancelled);
+        }
+        Ok(found.is_some())
+    }
+
     fn links(&self, options: &GraphOptions<'_>) -> Result<Built> {
         if (options.cancelled)() {
             return Err(Error::Cancelled);
@@ -324,7 +362,7 @@ fn calibrated(head: &mut Head, bytes: Vec<u8>, options: &GraphOptions<'_>) -> Re
             let ef = ef.clamp(1, MAX_EF);
             Some((ef, recall(&segment, ef, options.cancelled)?))
         }
-        None => calibrate(&segment, options.cancelled)?,
+        None => calibrate(&segment, segment.rows().into(), options.cancelled)?,
     };
     drop(segment);
     if (options.cancelled)() {

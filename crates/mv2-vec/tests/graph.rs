@@ -297,6 +297,25 @@ fn an_exact_search_knows_no_graph() {
     }
 }
 
+/// Of so many rows one over a sample is tried first, which must neither keep what is of no use nor leave out what is.
+#[test]
+fn of_many_rows_a_graph_is_built_where_it_pays() {
+    for (dims, pays) in [(4, true), (48, false)] {
+        let spec = Spec::new(dims).unwrap();
+        let mut chance = Chance(77);
+        let vectors: Vec<Vec<f32>> = (0..10_000)
+            .map(|_| (0..dims).map(|_| chance.normal()).collect())
+            .collect();
+        let graph = Graph::Build(GraphOptions::default());
+        let bytes = builder(&spec, &vectors).finish_with(&graph).unwrap();
+        if !pays {
+            assert_eq!(bytes, builder(&spec, &vectors).finish().unwrap());
+        }
+        let segment = Segment::open(SegmentBytes::from_vec(bytes)).unwrap();
+        assert_eq!(segment.nodes().is_some(), pays, "{dims} dimensions");
+    }
+}
+
 #[test]
 fn a_cancelled_build_gives_no_segment() {
     let vectors = Clusters::new(23).vectors(20_000);

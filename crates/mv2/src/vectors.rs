@@ -31,7 +31,8 @@ const LATE_RUNS: usize = 20_000;
 /// Searchers that are kept, so that a pinned snapshot and the newest one can be asked in turn.
 const KEPT_SEARCHERS: usize = 4;
 
-/// Segments with fewer rows are scanned; from here on a graph is worth building.
+/// Segments with fewer rows are scanned. From here on a graph may pay: mv2-vec tries one over a sample, which takes a second or two,
+/// and builds it if so. Of the built-in embedder it pays from about 70,000 on, see the figures in mv2-vec's README.
 const GRAPH_ROWS: u64 = 20_000;
 
 /// Small segments are joined when there are more.
