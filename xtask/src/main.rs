@@ -28,6 +28,9 @@ mod branches;
 // How fast documents go in.
 mod import;
 
+// The first search of a fresh process, and the size of the command.
+mod first;
+
 // How large a memory is for its text.
 mod size;
 
@@ -87,6 +90,8 @@ Commands:
                          frames. Build with --release
   branches               Measure searches on one of 1,000 branches, and what a commit takes of the file. Build
                          with --release
+  first FOLDER...        Measure the first search of a fresh process among 20,000 paragraphs with vectors, and
+                         the size of the command. Build with --release
   vectors OUT FOLDER...  Write vectors of the sentences and questions of retrieval sets into the folder OUT, to
                          measure mv2-vec with. Build with --release
   ci                     Everything that a change must pass
@@ -143,6 +148,10 @@ fn main() -> ExitCode {
             latency::run(&folders)
         }
         ["branches"] => branches::run(),
+        ["first", folders @ ..] if !folders.is_empty() => {
+            let folders: Vec<_> = folders.iter().map(std::path::PathBuf::from).collect();
+            first::run(&folders)
+        }
         ["transformers"] => transformers::run(),
         ["ci"] => ci::run(),
         ["codegen"] => codegen::run(codegen::Mode::Write),
