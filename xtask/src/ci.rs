@@ -87,7 +87,7 @@ fn deny() -> Result<()> {
 
 /// The embedder of a service, which is in no default build.
 fn remote() -> Result<()> {
-    lint_and_test(&["-p", "mv2-embed", "--features", "remote"])
+    lint_and_test(&["-p", "mv2-embed", "-p", "mv2", "--features", "mv2/remote"])
 }
 
 fn has_deny() -> bool {

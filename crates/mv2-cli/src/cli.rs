@@ -168,6 +168,10 @@ pub(crate) struct EmbeddingArgs {
     #[arg(long)]
     pub(crate) no_embed: bool,
     /// What makes the vectors; by default what made those that are there, or mv2-static, which is built in
+    ///
+    /// A model by name (`mv2 models list`), a folder with one, or URL#MODEL for a service that speaks /v1/embeddings, as
+    /// http://localhost:11434/v1#nomic-embed-text. The service is sent the texts, and the key in MV2_EMBEDDER_KEY if that is set; the
+    /// memory keeps the model's name and neither address nor key.
     #[arg(long, value_name = "NAME", conflicts_with = "no_embed")]
     pub(crate) embedder: Option<String>,
 }
@@ -221,7 +225,7 @@ pub(crate) struct SearchArgs {
     /// with operators, it is the words alone.
     #[arg(long, default_value = "hybrid")]
     pub(crate) mode: SearchMode,
-    /// What makes a vector of the query; by default what made the memory's
+    /// What makes a vector of the query, as for `mv2 put`; by default what made the memory's
     #[arg(long, value_name = "NAME")]
     pub(crate) embedder: Option<String>,
     /// Search for what is like this document, by its vectors, instead of a query
@@ -358,7 +362,7 @@ pub(crate) struct ContextArgs {
     /// How many documents to take passages from at the most
     #[arg(short = 'k', long, value_name = "N", default_value_t = 20, value_parser = top_k)]
     pub(crate) top_k: usize,
-    /// What makes a vector of the query; by default what made the memory's
+    /// What makes a vector of the query, as for `mv2 put`; by default what made the memory's
     #[arg(long, value_name = "NAME")]
     pub(crate) embedder: Option<String>,
     #[command(flatten)]
@@ -514,7 +518,7 @@ Without --embedder only documents that have no vectors get some. What is seen of
 pub(crate) struct ReembedArgs {
     /// The memory file
     pub(crate) file: PathBuf,
-    /// Make all vectors anew with this model, if those that are there are of another
+    /// Make all vectors anew with this model, named as for `mv2 put`, if those that are there are of another
     #[arg(long, value_name = "NAME")]
     pub(crate) embedder: Option<String>,
 }

@@ -12,8 +12,12 @@ use crate::known::KnownModel;
 pub const BUILT_IN: &str = "mv2-static";
 
 /// Makes ready the embedder of a name: [`BUILT_IN`], one of the [known](crate::KNOWN_MODELS) models, another publisher's as
-/// `publisher/name`, or a folder. Nothing is downloaded. The name that a memory keeps with its vectors is such a name, too, unless
-/// the model was in a folder.
+/// `publisher/name`, a folder, or a model of a service at an address, as `http://localhost:11434/v1#nomic-embed-text`. Nothing is
+/// downloaded. The name that a memory keeps with its vectors is such a name, too, unless the model was in a folder; of a service it
+/// is the model alone, so that vectors do not depend on where it runs.
+///
+/// A service is sent the texts, and the key in the environment variable `MV2_EMBEDDER_KEY`, if there is one. It is asked at once how
+/// many dimensions its vectors have.
 ///
 /// ```
 /// # #[cfg(feature = "static")] {
@@ -24,13 +28,17 @@ pub const BUILT_IN: &str = "mv2-static";
 /// ```
 ///
 /// # Errors
-/// [`Error::UnknownModel`] for what is neither, [`Error::NotHere`] for a model that is not on this machine,
-/// [`Error::NotBuiltIn`] where this build cannot run it, and what is wrong with its files.
+/// [`Error::UnknownModel`] for what is none of these, [`Error::NotHere`] for a model that is not on this machine,
+/// [`Error::NotBuiltIn`] where this build cannot run it or ask for it, what is wrong with its files, and [`Error::Failed`] for what a
+/// service answers.
 pub fn open(model: &str) -> Result<Arc<dyn Embedder>> {
+    if is_address(model) {
+        return service(model);
+    }
     open_found(model, find)
 }
 
-/// As [`open`], for a name that stands in a file: it never means a folder, which the file's author would choose.
+/// As [`open`], for a name that stands in a file: it never means a folder or a service, which the file's author would choose.
 ///
 /// # Errors
 /// As [`open`].
@@ -125,6 +133,27 @@ fn transformer(name: &str, _folder: &Path) -> Result<Arc<dyn Embedder>> {
     not_built_in(name, "candle")
 }
 
+/// Whether it is written as the address of a service.
+fn is_address(model: &str) -> bool {
+    let scheme = model.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| {
+        ["http", "https"]
+            .iter()
+            .any(|of| scheme.eq_ignore_ascii_case(of))
+    })
+}
+
+#[cfg(feature = "remote")]
+fn service(address: &str) -> Result<Arc<dyn Embedder>> {
+    let options = crate::RemoteOptions::at(address)?;
+    Ok(Arc::new(crate::RemoteEmbedder::connect(options)?))
+}
+
+#[cfg(not(feature = "remote"))]
+fn service(address: &str) -> Result<Arc<dyn Embedder>> {
+    not_built_in(address, "remote")
+}
+
 fn not_built_in(model: &str, feature: &'static str) -> Result<Arc<dyn Embedder>> {
     Err(Error::NotBuiltIn {
         model: model.to_owned(),
@@ -174,5 +203,26 @@ mod tests {
             );
         }
         assert!(find_in("gte-large", Folders::Too, None).is_err());
+    }
+
+    #[test]
+    fn a_name_in_a_file_is_no_address() {
+        let address = "http://127.0.0.1:9/v1#small-model";
+        assert!(is_address(address) && is_address("HTTPS://a#b"));
+        assert!(!is_address("ftp://a#b") && !is_address("http:a") && !is_address("a/b"));
+        assert!(matches!(
+            open_by_name(address),
+            Err(Error::UnknownModel { .. })
+        ));
+    }
+
+    #[cfg(not(feature = "remote"))]
+    #[test]
+    fn an_address_names_the_feature_that_it_needs() {
+        let error = open("http://127.0.0.1:9/v1#small-model").err().unwrap();
+        assert!(
+            error.to_string().ends_with("without the feature remote"),
+            "{error}"
+        );
     }
 }

@@ -8,12 +8,13 @@ use mv2_embed::{BUILT_IN, Embedder};
 use crate::error::{Error, Result};
 use crate::vectors::Space;
 
-/// The embedder of a name, as the command line has it: the built-in one, or, with the feature `candle`, a transformer by its name
-/// or folder; see [`embed::open`](mv2_embed::open). Nothing is downloaded.
+/// The embedder of a name, as the command line has it: the built-in one; with the feature `candle`, a transformer by its name or
+/// folder; with the feature `remote`, a model of a service by address, as `http://localhost:11434/v1#nomic-embed-text`. See
+/// [`embed::open`](mv2_embed::open). Nothing is downloaded.
 ///
 /// # Errors
 /// `unknown_embedder` if there is none of this name, `model_not_here` if it is not on this machine, `unsupported` if this build
-/// cannot run it, `embedding_failed` if its files are not as they should be.
+/// cannot run it, `embedding_failed` if its files are not as they should be, or a service does not answer.
 ///
 /// ```
 /// # #[cfg(feature = "static")] {

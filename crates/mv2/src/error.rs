@@ -230,8 +230,10 @@ impl Error {
                 return Some(format!("mv2 models pull {model}"));
             }
             #[cfg(feature = "vec")]
-            Self::Embedding(mv2_embed::Error::NotBuiltIn { .. }) => {
-                "build the command with `--features full`, or the library with `candle`"
+            Self::Embedding(mv2_embed::Error::NotBuiltIn { feature, .. }) => {
+                return Some(format!(
+                    "build the command with `--features full`, or the library with `{feature}`"
+                ));
             }
             #[cfg(feature = "vec")]
             Self::Embedding(

@@ -14,6 +14,12 @@ pub enum ServiceError {
         /// The address.
         url: String,
     },
+    /// The address does not say which of the service's models.
+    #[error("{url} names no model: expected it behind a #, as in http://localhost:11434/v1#MODEL")]
+    NoModel {
+        /// The address.
+        url: String,
+    },
     /// There is no key where one was to be found.
     #[error("no key: {source_of_key} is empty, or holds what no key can")]
     Key {

@@ -41,7 +41,45 @@ pub struct RemoteOptions {
     pub backoff: Duration,
 }
 
+/// The environment variable with the key for a service that is named by an address alone.
+const KEY_VARIABLE: &str = "MV2_EMBEDDER_KEY";
+
 impl RemoteOptions {
+    /// The service and the model of an address such as `http://localhost:11434/v1#nomic-embed-text`: what stands behind the first
+    /// `#` is the model's name as it is. The key is that of the environment variable `MV2_EMBEDDER_KEY`, if that is set and not empty.
+    ///
+    /// # Errors
+    /// [`Error::Failed`](crate::Error::Failed) with a [`ServiceError`] inside if no model is named, or if the variable holds what no
+    /// header may.
+    ///
+    /// ```
+    /// let options = mv2_embed::RemoteOptions::at("http://localhost:11434/v1#nomic-embed-text")?;
+    /// assert_eq!((&*options.url, &*options.model), ("http://localhost:11434/v1", "nomic-embed-text"));
+    /// # Ok::<(), mv2_embed::Error>(())
+    /// ```
+    pub fn at(address: &str) -> Result<Self> {
+        let Some((url, model)) = address
+            .split_once('#')
+            .filter(|(_, model)| !model.is_empty())
+        else {
+            // What stands before an @ is a password, perhaps.
+            let url = address.rsplit('@').next().unwrap_or_default();
+            return Err(failed(
+                "remote",
+                ServiceError::NoModel {
+                    url: url.to_owned(),
+                },
+            ));
+        };
+        let has_key = std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty());
+        Ok(Self {
+            key: has_key
+                .then(|| ApiKey::from_env(KEY_VARIABLE))
+                .transpose()?,
+            ..Self::new(url, model)
+        })
+    }
+
     /// 512 tokens, 64 texts in a request, 60 seconds for an attempt, four more attempts from half a second on.
     pub fn new(url: impl Into<String>, model: impl Into<String>) -> Self {
         Self {
