@@ -1,6 +1,7 @@
 //! Building segments: rows come in encoded, and stand in the segment byte for byte.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use mv2_format::segment::ByteOwner;
@@ -82,21 +83,48 @@ impl fmt::Debug for GraphOptions<'_> {
 #[derive(Debug)]
 pub struct SegmentBuilder {
     spec: Spec,
+    /// One for each row.
     keys: Vec<Key>,
-    scales: Vec<f32>,
-    norms: Vec<f32>,
-    codes: Vec<u8>,
-    exact: Vec<u8>,
-    /// Frames so far, to refuse one that comes twice: their first rows.
-    frames: Vec<(FrameId, usize)>,
+    /// The rows that stand in no segment.
+    new: NewRows,
+    /// Segments whose rows are copied when all is known, so that they are in memory once.
+    segments: Vec<Segment>,
+    /// Frames so far, to refuse one that comes twice.
+    frames: Vec<FrameId>,
 }
 
-/// What rows are ordered by.
+/// What rows are ordered by, and where each stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     frame: FrameId,
     start: u32,
     end: u32,
+    /// [`NEW`], or the segment.
+    source: u32,
+    /// The row of the source. Rows of a frame are of one source, and in order there.
+    row: u32,
+}
+
+/// The source of a row that stands in no segment.
+const NEW: u32 = u32::MAX;
+
+/// Rows that were added one by one, as their sections will hold them.
+#[derive(Debug, Default)]
+struct NewRows {
+    count: u32,
+    scales: Vec<u8>,
+    norms: Vec<u8>,
+    codes: Vec<u8>,
+    exact: Vec<u8>,
+}
+
+/// A section that is copied as it is.
+#[derive(Clone, Copy)]
+enum Section {
+    Scales,
+    Norms,
+    Codes,
+    Exact,
 }
 
 /// Collect
@@ -110,10 +138,8 @@ impl SegmentBuilder {
         Ok(Self {
             spec,
             keys: Vec::new(),
-            scales: Vec::new(),
-            norms: Vec::new(),
-            codes: Vec::new(),
-            exact: Vec::new(),
+            new: NewRows::default(),
+            segments: Vec::new(),
             frames: Vec::new(),
         })
     }
@@ -125,14 +151,16 @@ impl SegmentBuilder {
     pub fn add(&mut self, frame: FrameId, rows: &[u8]) -> Result<()> {
         let spec = self.spec;
         let rows = Rows::parse(&spec, rows)?;
-        self.frames.push((frame, self.keys.len()));
+        self.frames.push(frame);
         for row in rows.iter() {
-            self.push(frame, row)?;
+            self.push(frame, row, NEW, self.new.count)?;
+            self.new.push(&spec, row);
         }
         Ok(())
     }
 
-    /// Adds those frames of a segment that are wanted, byte for byte.
+    /// Adds those frames of a segment that are wanted, byte for byte. They are copied by
+    /// [`finish`](Self::finish); until then the builder has 30 bytes for each.
     ///
     /// # Errors
     /// [`Error::Mismatch`] if the segment is of another space, [`Error::Format`] if it is damaged,
@@ -143,6 +171,10 @@ impl SegmentBuilder {
         wanted: &dyn Fn(FrameId) -> bool,
     ) -> Result<()> {
         self.spec.check_same(segment.spec())?;
+        // Below `NEW`: each has a row or more, and there are at most MAX_ROWS.
+        let source = self.segments.len() as u32;
+        self.segments.push(segment.clone());
+        self.keys.reserve(segment.rows() as usize);
         let mut last = None;
         for row in 0..segment.rows() {
             let frame = segment.frame(row)?;
@@ -152,14 +184,14 @@ impl SegmentBuilder {
             };
             let keep = known.unwrap_or_else(|| wanted(frame));
             if known.is_none() && keep {
-                self.frames.push((frame, self.keys.len()));
+                self.frames.push(frame);
             }
             last = Some((frame, keep));
             if keep {
-                let row = segment.row(row)?;
+                let found = segment.row(row)?;
                 // What is damaged in a way that no checksum tells must not spread.
-                row.check(&self.spec)?;
-                self.push(frame, &row)?;
+                found.check(&self.spec)?;
+                self.push(frame, &found, source, row)?;
             }
         }
         Ok(())
@@ -170,7 +202,7 @@ impl SegmentBuilder {
         self.keys.len()
     }
 
-    fn push(&mut self, frame: FrameId, row: &RowRef<'_>) -> Result<()> {
+    fn push(&mut self, frame: FrameId, found: &RowRef<'_>, source: u32, row: u32) -> Result<()> {
         if self.keys.len() as u64 >= MAX_ROWS {
             return Err(Error::TooMany {
                 what: "rows",
@@ -180,16 +212,24 @@ impl SegmentBuilder {
         }
         self.keys.push(Key {
             frame,
-            start: row.start,
-            end: row.end,
+            start: found.start,
+            end: found.end,
+            source,
+            row,
         });
-        self.scales.push(row.scale);
-        if self.spec.has_norms() {
-            self.norms.push(row.norm);
+        Ok(())
+    }
+}
+
+impl NewRows {
+    fn push(&mut self, spec: &Spec, row: &RowRef<'_>) {
+        self.count += 1;
+        self.scales.extend_from_slice(&row.scale.to_le_bytes());
+        if spec.has_norms() {
+            self.norms.extend_from_slice(&row.norm.to_le_bytes());
         }
         self.codes.extend_from_slice(row.code);
         self.exact.extend_from_slice(row.exact);
-        Ok(())
     }
 }
 
@@ -223,27 +263,17 @@ impl SegmentBuilder {
                 limit: u32::MAX.into(),
             });
         }
-        let graph = match graph {
-            Graph::Build(options) if self.promises(options)? => {
-                Some((self.links(options)?, options))
-            }
-            _ => None,
-        };
         let mut head = Head {
             spec: self.spec,
             // At most MAX_ROWS, see `push`.
             rows: self.keys.len() as u32,
             first_frame,
             last_frame,
-            graph: graph.as_ref().map(|(graph, _)| graph.head),
+            graph: None,
         };
-        let sections = Sections::of(&head).ok_or(Error::TooMany {
-            what: "bytes",
-            found: u64::MAX,
-            limit: usize::MAX as u64,
-        })?;
-        let mut out = head.encode();
-        out.reserve_exact(sections.end - out.len());
+        let at = sections(&head)?;
+        let mut out = Vec::with_capacity(at.end);
+        out.extend_from_slice(&head.encode());
         for key in &self.keys {
             let offset = key.frame.get() - first_frame.get();
             out.extend_from_slice(&(offset as u32).to_le_bytes());
@@ -253,19 +283,24 @@ impl SegmentBuilder {
             out.extend_from_slice(&key.start.to_le_bytes());
             out.extend_from_slice(&key.end.to_le_bytes());
         }
-        for floats in [&self.scales, &self.norms] {
+        for section in [
+            Section::Scales,
+            Section::Norms,
+            Section::Codes,
+            Section::Exact,
+        ] {
             pad_to(&mut out, ALIGN);
-            for float in floats {
-                out.extend_from_slice(&float.to_le_bytes());
-            }
+            self.copy(section, &mut out)?;
         }
-        for bytes in [&self.codes, &self.exact] {
-            pad_to(&mut out, ALIGN);
-            out.extend_from_slice(bytes);
-        }
-        let Some((graph, options)) = graph else {
-            return Ok(out);
+        let options = match graph {
+            Graph::Build(options) if self.promises(options)? => options,
+            _ => return Ok(out),
         };
+        // Building takes a multiple of what is given back here.
+        drop(self);
+        let graph = links(&head, &at, &out, options)?;
+        head.graph = Some(graph.head);
+        out.reserve_exact(sections(&head)?.end - out.len());
         for numbers in [
             &graph.node_rows,
             &graph.next_rows,
@@ -277,6 +312,7 @@ impl SegmentBuilder {
             out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
         }
         drop(graph);
+        out[..HEAD_BYTES].copy_from_slice(&head.encode());
         calibrated(&mut head, out, options)
     }
 
@@ -288,15 +324,24 @@ impl SegmentBuilder {
             return Ok(true);
         }
         let mut trial = Self::new(self.spec)?;
-        let (dims, exact) = (self.spec.dims as usize, self.spec.exact_bytes());
         for row in (0..TRIAL_ROWS).map(|at| at * rows / TRIAL_ROWS) {
-            trial.keys.push(self.keys[row]);
-            trial.scales.push(self.scales[row]);
-            trial.norms.extend(self.norms.get(row));
-            let code = &self.codes[row * dims..][..dims];
-            trial.codes.extend_from_slice(code);
-            let exact = &self.exact[row * exact..][..exact];
-            trial.exact.extend_from_slice(exact);
+            let key = self.keys[row];
+            let new = &mut trial.new;
+            for (section, bytes) in [
+                (Section::Scales, &mut new.scales),
+                (Section::Norms, &mut new.norms),
+                (Section::Codes, &mut new.codes),
+                (Section::Exact, &mut new.exact),
+            ] {
+                let found = self.bytes_of(section, key.source, key.row..key.row + 1)?;
+                bytes.extend_from_slice(found);
+            }
+            trial.keys.push(Key {
+                source: NEW,
+                row: new.count,
+                ..key
+            });
+            new.count += 1;
         }
         // With any number the graph stays.
         let graph = Graph::Build(GraphOptions {
@@ -312,43 +357,82 @@ impl SegmentBuilder {
         Ok(found.is_some())
     }
 
-    fn links(&self, options: &GraphOptions<'_>) -> Result<Built> {
-        if (options.cancelled)() {
-            return Err(Error::Cancelled);
+    /// Appends a section, in runs of rows that stand together.
+    fn copy(&self, section: Section, out: &mut Vec<u8>) -> Result<()> {
+        let follows = |a: &Key, b: &Key| a.source == b.source && b.row == a.row.wrapping_add(1);
+        for run in self.keys.chunk_by(follows) {
+            // No run is longer than a segment.
+            let rows = run[0].row..run[0].row + run.len() as u32;
+            out.extend_from_slice(self.bytes_of(section, run[0].source, rows)?);
         }
-        let source = Source {
-            dims: self.spec.dims as usize,
-            metric: self.spec.metric,
-            codes: &self.codes,
-            scales: &self.scales,
-            norms: &self.norms,
+        Ok(())
+    }
+
+    fn bytes_of(&self, section: Section, source: u32, rows: Range<u32>) -> Result<&[u8]> {
+        if source != NEW {
+            let segment = &self.segments[source as usize];
+            return match section {
+                Section::Scales => segment.scales(rows),
+                Section::Norms => segment.norms(rows),
+                Section::Codes => segment.codes(rows),
+                Section::Exact => segment.exacts(rows),
+            };
+        }
+        let spec = &self.spec;
+        let (bytes, width) = match section {
+            Section::Scales => (&self.new.scales, 4),
+            Section::Norms => (&self.new.norms, if spec.has_norms() { 4 } else { 0 }),
+            Section::Codes => (&self.new.codes, spec.dims as usize),
+            Section::Exact => (&self.new.exact, spec.exact_bytes()),
         };
-        build(&source, options.seed, options.cancelled)
+        Ok(&bytes[rows.start as usize * width..rows.end as usize * width])
     }
 
     /// Brings rows into their order and refuses frames that were added twice.
     fn sort(&mut self) -> Result<()> {
-        self.frames.sort_unstable();
-        for pair in self.frames.windows(2) {
-            if pair[0].0 == pair[1].0 {
-                return Err(Error::FrameTwice { frame: pair[0].0 });
+        let mut frames = std::mem::take(&mut self.frames);
+        frames.sort_unstable();
+        for pair in frames.windows(2) {
+            if pair[0] == pair[1] {
+                return Err(Error::FrameTwice { frame: pair[0] });
             }
         }
-        if self.keys.is_sorted() {
-            return Ok(());
+        if !self.keys.is_sorted() {
+            self.keys.sort_unstable();
         }
-        // Rows of a frame are in order and stay so.
-        let mut order: Vec<usize> = (0..self.keys.len()).collect();
-        order.sort_by_key(|row| self.keys[*row]);
-        self.keys = order.iter().map(|row| self.keys[*row]).collect();
-        self.scales = order.iter().map(|row| self.scales[*row]).collect();
-        if self.spec.has_norms() {
-            self.norms = order.iter().map(|row| self.norms[*row]).collect();
-        }
-        permute(&mut self.codes, &order, self.spec.dims as usize);
-        permute(&mut self.exact, &order, self.spec.exact_bytes());
         Ok(())
     }
+}
+
+fn sections(head: &Head) -> Result<Sections> {
+    Sections::of(head).ok_or(Error::TooMany {
+        what: "bytes",
+        found: u64::MAX,
+        limit: usize::MAX as u64,
+    })
+}
+
+/// The graph of the rows of a segment that has none yet.
+fn links(head: &Head, at: &Sections, bytes: &[u8], options: &GraphOptions<'_>) -> Result<Built> {
+    if (options.cancelled)() {
+        return Err(Error::Cancelled);
+    }
+    let rows = head.rows as usize;
+    let floats = |start: usize, count: usize| -> Vec<f32> {
+        let (floats, _) = bytes[start..start + count * 4].as_chunks::<4>();
+        floats
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect()
+    };
+    let source = Source {
+        dims: head.spec.dims as usize,
+        metric: head.spec.metric,
+        codes: &bytes[at.codes..at.codes + rows * head.spec.dims as usize],
+        scales: &floats(at.scales, rows),
+        norms: &floats(at.norms, if head.spec.has_norms() { rows } else { 0 }),
+    };
+    build(&source, options.seed, options.cancelled)
 }
 
 /// A segment with a graph, and what a search of that needs; without the graph, which is at the
@@ -380,12 +464,4 @@ fn calibrated(head: &mut Head, bytes: Vec<u8>, options: &GraphOptions<'_>) -> Re
     }
     bytes[..HEAD_BYTES].copy_from_slice(&head.encode());
     Ok(bytes)
-}
-
-fn permute(bytes: &mut Vec<u8>, order: &[usize], width: usize) {
-    let mut permuted = Vec::with_capacity(bytes.len());
-    for row in order {
-        permuted.extend_from_slice(&bytes[row * width..(row + 1) * width]);
-    }
-    *bytes = permuted;
 }

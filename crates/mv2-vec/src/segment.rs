@@ -167,6 +167,11 @@ impl Segment {
         self.run(self.at.codes, rows, self.spec().dims as usize)
     }
 
+    /// Exact parts of a run of rows.
+    pub(crate) fn exacts(&self, rows: Range<u32>) -> Result<&[u8]> {
+        self.run(self.at.exact, rows, self.spec().exact_bytes())
+    }
+
     /// Scales of a run of rows, as bytes.
     pub(crate) fn scales(&self, rows: Range<u32>) -> Result<&[u8]> {
         self.run(self.at.scales, rows, 4)
