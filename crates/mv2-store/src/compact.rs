@@ -7,6 +7,13 @@ use mv2_format::codec::Density;
 /// Data segments are not rebuilt beyond this many bytes: copying them gains nothing.
 const DATA_CAP_BYTES: u64 = 64 << 20;
 
+/// Nor are those of a megabyte joined, as batches of an import leave them, until they are less than one of so many parts of all:
+/// each byte is written once as long as that does, and there are not many times as many.
+const DATA_PARTS: u64 = 128;
+
+/// At most so many times what is small becomes one.
+const DATA_JOIN_TIMES: u64 = 4;
+
 /// From this much text on zstd is worth its slower writing; what is smaller is rewritten soon.
 const DENSE_BYTES: u64 = 64 << 10;
 
@@ -58,10 +65,9 @@ impl Compaction {
     pub(crate) fn plan_data(self, sizes: &[u64]) -> Vec<Range<usize>> {
         match self {
             Self::Inline { max, bulk } => {
-                let max = data_segments(max, bulk);
                 // What an import joins now it would join again at its end.
                 let cap = if bulk { 0 } else { INLINE_DATA_BYTES };
-                plan_within(sizes, max, cap, DATA_CAP_BYTES)
+                small_data(sizes, data_segments(max, bulk), cap)
             }
             Self::Full | Self::Densest => plan_all(sizes, DATA_CAP_BYTES),
         }
@@ -92,9 +98,15 @@ impl Compaction {
     }
 }
 
-/// Groups of segments of an index over attachments that a checkpoint joins, by their rows.
+/// Groups of segments of an index over attachments that a checkpoint joins, by their rows. Large ones are the index's to join,
+/// and however many there are, they are no reason to join small ones behind them.
 pub(crate) fn plan_attached(rows: &[u64], max: usize) -> Vec<Range<usize>> {
-    plan(rows, max, INLINE_FRAMES)
+    let small = |rows: &&u64| **rows <= INLINE_FRAMES;
+    let first = rows.len() - rows.iter().rev().take_while(small).count();
+    let mut groups: Vec<_> = (0..first).map(|index| index..index + 1).collect();
+    let behind = plan(&rows[first..], max, INLINE_FRAMES).into_iter();
+    groups.extend(behind.map(|group| first + group.start..first + group.end));
+    groups
 }
 
 /// Data segments that are joined as soon as there are more.
@@ -103,8 +115,38 @@ fn data_segments(max: usize, bulk: bool) -> usize {
 }
 
 /// The group of data segments that is due to be joined, by their bytes.
-pub(crate) fn due_data(sizes: &[u64], max: usize, bulk: bool) -> Option<Range<usize>> {
-    joined(plan(sizes, data_segments(max, bulk), DATA_CAP_BYTES))
+pub(crate) fn due_data(sizes: &[u64], max: usize) -> Option<Range<usize>> {
+    joined(small_data(sizes, data_segments(max, false), u64::MAX))
+}
+
+/// Joins the oldest of the small segments at the end, if there are more than `max`, up to `cap` bytes; with more than twice as
+/// many up to all that may become one.
+fn small_data(sizes: &[u64], max: usize, cap: u64) -> Vec<Range<usize>> {
+    let all = sizes
+        .iter()
+        .fold(0u64, |all, size| all.saturating_add(*size));
+    let part = (all / DATA_PARTS).min(DATA_CAP_BYTES / DATA_JOIN_TIMES);
+    let below = |limit: u64| sizes.iter().rev().take_while(|size| **size < limit).count();
+    let most = INLINE_DATA_BYTES * DATA_JOIN_TIMES;
+    let (count, cap) = match (below(part), below(INLINE_DATA_BYTES)) {
+        (parts, _) if parts as u64 > DATA_PARTS => (parts, part * DATA_JOIN_TIMES),
+        (_, small) if cap >= most || small > max * 2 => (small, most),
+        // Two of them fit the cap, and what became of some is not joined again and again.
+        _ => (below(cap / 2), cap),
+    };
+    let mut groups: Vec<_> = (0..sizes.len()).map(|index| index..index + 1).collect();
+    if count > max {
+        let start = sizes.len() - count;
+        let mut sum = 0;
+        let fits = |size: &&u64| {
+            sum += **size;
+            sum <= cap
+        };
+        let len = sizes[start..].iter().take_while(fits).count();
+        let group = start..start + len;
+        groups.splice(group.clone(), std::iter::once(group));
+    }
+    groups
 }
 
 /// The group of runs of an index that is due to be joined, by their bytes, and whether each is a huge text.
@@ -251,6 +293,83 @@ mod tests {
         let alone = [false, true, false, false];
         assert_eq!(due_index(&[1; 4], &alone, 8), None);
         assert_eq!(due_index(&[1; 4], &alone, 1), Some(2..4));
+    }
+
+    /// What batches of so many bytes become, and how often a byte is written; the importer keeps house at the end.
+    fn import(batches: u64, bytes: u64) -> (Vec<u64>, f64) {
+        let (mut sizes, mut written) = (Vec::new(), 0);
+        let mut join = |sizes: &mut Vec<u64>, groups: Vec<Range<usize>>| {
+            *sizes = groups
+                .into_iter()
+                .map(|group| {
+                    let sum = sizes[group.clone()].iter().sum();
+                    written += if group.len() > 1 { sum } else { 0 };
+                    sum
+                })
+                .collect();
+        };
+        for _ in 0..batches {
+            sizes.push(bytes);
+            let bulk = Compaction::Inline { max: 8, bulk: true };
+            let groups = bulk.plan_data(&sizes);
+            join(&mut sizes, groups);
+        }
+        while let Some(group) = due_data(&sizes, 8) {
+            let before = (0..group.start).map(|at| at..at + 1);
+            let behind = (group.end..sizes.len()).map(|at| at..at + 1);
+            let groups = before.chain([group]).chain(behind).collect();
+            join(&mut sizes, groups);
+        }
+        let all = batches * bytes;
+        assert_eq!(sizes.iter().sum::<u64>(), all);
+        (sizes, 1.0 + written as f64 / all as f64)
+    }
+
+    #[test]
+    fn large_batches_of_data_are_written_once_and_small_ones_a_few_times() {
+        // 1 GiB of text in batches of 8 MiB.
+        assert_eq!(import(128, 3_600_000), (vec![3_600_000; 128], 1.0));
+        // A little more is no reason to write all anew.
+        assert!(import(140, 3_600_000).1 < 1.4);
+        for (batches, bytes) in [(4_000, 3_600_000), (400, 1_100_000), (20_000, 30_000)] {
+            let (sizes, times) = import(batches, bytes);
+            assert!(times < 4.0, "a byte was written {times} times");
+            assert!(sizes.len() < 500, "{} segments", sizes.len());
+            assert!(sizes.iter().all(|size| *size <= DATA_CAP_BYTES));
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_joins_little_data_however_many_large_segments_there_are() {
+        let inline = Compaction::Inline {
+            max: 8,
+            bulk: false,
+        };
+        let mut sizes = vec![3_600_000; 100];
+        let (mut written, added) = (0, 2_000);
+        for _ in 0..added {
+            sizes.push(100_000);
+            let groups = inline.plan_data(&sizes);
+            let join = |group: &Range<usize>| sizes[group.clone()].iter().sum::<u64>();
+            let joins = groups.iter().filter(|group| group.len() > 1);
+            written += joins.map(join).sum::<u64>();
+            sizes = groups.iter().map(join).collect();
+        }
+        assert!(written < 4 * added * 100_000, "{written} bytes");
+        assert!(sizes.len() < 200, "{} segments", sizes.len());
+    }
+
+    #[test]
+    fn large_attached_segments_are_no_reason_to_join_small_ones() {
+        let mut rows = vec![5_000; 20];
+        rows.extend([10; 8]);
+        assert_eq!(plan_attached(&rows, 8).len(), 28);
+        rows.push(10);
+        let groups = plan_attached(&rows, 8);
+        assert_eq!((groups.len(), groups.last().cloned()), (21, Some(20..29)));
+        rows.push(2_000);
+        assert_eq!(plan_attached(&rows, 8).len(), 30);
+        assert!(plan_attached(&[], 8).is_empty());
     }
 
     #[test]

@@ -168,7 +168,10 @@ impl Store {
 
     fn run_next(&mut self, scope: Scope, cancelled: &dyn Fn() -> bool) -> Result<bool> {
         match self.next_job(scope)? {
-            Some(job) => self.run(&job, cancelled),
+            Some(job) => {
+                let bulk = scope == Scope::Lagging { bulk: true };
+                self.run_amid(&job, bulk, cancelled)
+            }
             None => Ok(false),
         }
     }
@@ -226,7 +229,7 @@ impl Store {
         }
         let data = state.checkpoint.data.iter();
         let sizes: Vec<u64> = data.map(|slot| slot.entry.body_len).collect();
-        Ok(due_data(&sizes, max, false).map(|group| Job::of_data(&state, group)))
+        Ok(due_data(&sizes, max).map(|group| Job::of_data(&state, group)))
     }
 
     /// A run in which so many frames have died that searches are better off without them.
@@ -260,6 +263,11 @@ impl Store {
 
     /// Builds and adopts. `false` if what it was built from is not there any more, or cannot be built.
     fn run(&mut self, job: &Job, cancelled: &dyn Fn() -> bool) -> Result<bool> {
+        self.run_amid(job, false, cancelled)
+    }
+
+    /// The same amid an import, of which more commits follow if it is `bulk`.
+    fn run_amid(&mut self, job: &Job, bulk: bool, cancelled: &dyn Fn() -> bool) -> Result<bool> {
         let path = self.path.clone();
         let go_on = || match cancelled() {
             true => Err(Error::Cancelled { path: path.clone() }),
@@ -277,7 +285,7 @@ impl Store {
         self.begin()?;
         let now = self.current();
         let result = if Arc::ptr_eq(&now.file, &state.file) && built.fits(&now) {
-            self.write_checkpoint(&now, None, self.inline(false), Some(&built))
+            self.write_checkpoint(&now, None, self.inline(bulk), Some(&built))
                 .map(|next| {
                     *self.state_guard() = Arc::new(next);
                     true
