@@ -63,6 +63,25 @@ struct Peak {
     mapped: u64,
 }
 
+/// The most that a command may have.
+#[derive(Clone, Copy, Debug)]
+enum Goal {
+    /// Of both.
+    Resident(u64),
+    /// Allocated, in bytes. What is mapped are clean pages of the file, which the system takes back when it needs them: a
+    /// search reads each vector, where no graph was built yet.
+    Allocated(u64),
+}
+
+impl Goal {
+    fn is_missed(self, peak: Peak) -> bool {
+        match self {
+            Self::Resident(bytes) => peak.resident > bytes,
+            Self::Allocated(bytes) => peak.allocated > bytes,
+        }
+    }
+}
+
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(
         cfg!(target_os = "linux"),
@@ -98,7 +117,7 @@ fn document(mv2: &Path, folder: &Path, corpus: &mut Corpus, mib: u64) -> Result<
         file.write_all(b"\n")?;
     }
     file.into_inner()?.sync_all()?;
-    let goal = mib * MIB * 3 / 2;
+    let goal = Goal::Resident(mib * MIB * 3 / 2);
     let mut put = Command::new(mv2);
     put.arg("put").arg(&memory).arg(&path);
     let mut missed = report(
@@ -136,20 +155,20 @@ fn import(mv2: &Path, folder: &Path, corpus: &mut Corpus, mib: u64) -> Result<u3
     let mut put = Command::new(mv2);
     put.arg("put").arg(&memory).arg("--jsonl").arg(&path);
     let name = format!("put --jsonl, {count} documents, {mib} MiB of text");
-    let mut missed = report(&name, &mut put, 400 * MIB, None)?;
+    let mut missed = report(&name, &mut put, Goal::Resident(400 * MIB), None)?;
     println!(
         "|  | file / text {:.3} | | | | |",
         fs::metadata(&memory)?.len() as f64 / written as f64
     );
     let mut search = Command::new(mv2);
     search.arg("search").arg(&memory).arg("the results");
-    missed += report("search them", &mut search, 400 * MIB, None)?;
+    missed += report("search them", &mut search, Goal::Allocated(20 * MIB), None)?;
     Ok(missed)
 }
 
 /// Runs a command and prints a row about it. What it prints has to be the content of a file, if one is given.
 /// 1 if it took more than the goal.
-fn report(step: &str, command: &mut Command, goal: u64, prints: Option<&Path>) -> Result<u32> {
+fn report(step: &str, command: &mut Command, goal: Goal, prints: Option<&Path>) -> Result<u32> {
     let start = Instant::now();
     command
         .stdin(Stdio::null())
@@ -184,10 +203,13 @@ fn report(step: &str, command: &mut Command, goal: u64, prints: Option<&Path>) -
         mib(peak.resident),
         mib(peak.allocated),
         mib(peak.mapped),
-        mib(goal),
+        match goal {
+            Goal::Resident(bytes) => mib(bytes),
+            Goal::Allocated(bytes) => format!("{} allocated", mib(bytes)),
+        },
         start.elapsed().as_secs_f64()
     );
-    Ok(u32::from(peak.resident > goal))
+    Ok(u32::from(goal.is_missed(peak)))
 }
 
 /// Reads everything, and says whether it is what the file holds.

@@ -35,8 +35,22 @@ const KEPT_SEARCHERS: usize = 4;
 /// and builds it if so. Of the built-in embedder it pays from about 70,000 on, see the figures in mv2-vec's README.
 const GRAPH_ROWS: u64 = 20_000;
 
-/// Small segments are joined when there are more.
+/// Most rows that get a graph in one piece: what is built is kept once it is done, and a row takes a millisecond and, while it
+/// is linked, more than a kilobyte.
+const MAX_GRAPH_ROWS: u64 = 250_000;
+
+/// Small neighbours are joined when there are more.
 const FLAT_SEGMENTS: usize = 8;
+
+/// From so many bytes on a segment without a graph is small no more: scanning it takes many times as long as opening it, and
+/// joining it would write it again for nothing. An import of batches leaves one for each, each row written once.
+const SMALL_BYTES: u64 = 1 << 20;
+
+/// Nor is it small as one of so many parts of all; so there are not many times as many.
+const MOST_SEGMENTS: u64 = 256;
+
+/// What whoever waits joins stays below so many times what is small: it is held in memory.
+const JOIN_TIMES: u64 = 4;
 
 /// Large segments of about one size are joined when there are so many.
 const TIER_SEGMENTS: usize = 4;
@@ -243,22 +257,23 @@ impl AttachmentIndex for VectorIndex {
         let flats = &segments[first_flat..];
         let rows: u64 = flats.iter().map(|size| size.rows).sum();
         if patience == Effort::Thorough && rows >= GRAPH_ROWS {
-            return Some((first_flat..segments.len(), Effort::Thorough));
+            let mut rows = 0;
+            let fits = |size: &&SegmentSize| {
+                let before = rows;
+                rows += size.rows;
+                before < GRAPH_ROWS || rows <= MAX_GRAPH_ROWS
+            };
+            let len = flats.iter().take_while(fits).count();
+            return Some((first_flat..first_flat + len, Effort::Thorough));
         }
-        if flats.len() > FLAT_SEGMENTS {
-            // Not what is much larger than all behind it, so that a row is copied a few times at the most.
-            let mut start = segments.len() - 2;
-            let mut rows = segments[start].rows + segments[start + 1].rows;
-            while start > first_flat && segments[start - 1].rows <= 2 * rows {
-                start -= 1;
-                rows += segments[start].rows;
-            }
+        if let Some(group) = small_ones(segments, first_flat) {
+            let rows: u64 = segments[group.clone()].iter().map(|size| size.rows).sum();
             let effort = match rows < GRAPH_ROWS {
                 // No graph is built of so few.
                 true => Effort::Thorough,
                 false => Effort::Quick,
             };
-            return Some((start..segments.len(), effort));
+            return Some((group, effort));
         }
         // What has died is stepped over by each search.
         let dead = |size: &SegmentSize| size.dead * 10 > size.rows * 3;
@@ -270,8 +285,9 @@ impl AttachmentIndex for VectorIndex {
         let tier = |size: &SegmentSize| size.rows.max(1).ilog(4);
         let same = |start: usize| {
             let run = &segments[start..start + TIER_SEGMENTS];
-            run.iter()
-                .all(|size| !flat(size) && tier(size) == tier(&run[0]))
+            let rows: u64 = run.iter().map(|size| size.rows).sum();
+            let alike = |size: &SegmentSize| !flat(size) && tier(size) == tier(&run[0]);
+            rows <= MAX_GRAPH_ROWS && run.iter().all(alike)
         };
         let joined = (0..(first_flat + 1).saturating_sub(TIER_SEGMENTS)).find(|at| same(*at));
         if let Some(start) = joined {
@@ -279,6 +295,33 @@ impl AttachmentIndex for VectorIndex {
         }
         segments.iter().position(dead).and_then(anew)
     }
+}
+
+/// The newest of more small neighbours than there should be, from one on; what is much larger than all behind it stays, so that
+/// a row is copied a few times at the most.
+fn small_ones(segments: &[SegmentSize], first: usize) -> Option<Range<usize>> {
+    let all: u64 = segments.iter().map(|size| size.bytes).sum();
+    let small = SMALL_BYTES.max(all / MOST_SEGMENTS);
+    let mut end = segments.len();
+    while end > first {
+        let run = segments[first..end].iter().rev();
+        let len = run.take_while(|size| size.bytes < small).count();
+        if len > FLAT_SEGMENTS {
+            let mut start = end - 2;
+            let mut bytes = segments[start].bytes + segments[start + 1].bytes;
+            while start > end - len {
+                let next = segments[start - 1].bytes;
+                if next > 2 * bytes || bytes + next > JOIN_TIMES * small {
+                    break;
+                }
+                bytes += next;
+                start -= 1;
+            }
+            return Some(start..end);
+        }
+        end -= len.max(1);
+    }
+    None
 }
 
 /// Of what frames carry, the newest of each frame.
@@ -509,7 +552,8 @@ impl fmt::Debug for Vectors {
 
 #[cfg(test)]
 mod tests {
-    use mv2_store::{CommitOptions, CreateOptions, NewFrame};
+    use mv2_store::testing::CountingVolume;
+    use mv2_store::{CommitOptions, CreateOptions, MemoryVolume, NewFrame};
 
     use super::*;
 
@@ -586,7 +630,7 @@ mod tests {
         let due = |segments: &[SegmentSize], patience| VectorIndex.due(segments, patience);
         let (quick, thorough) = (Effort::Quick, Effort::Thorough);
         let import = [size(5_000, 0, false); 9];
-        assert_eq!(due(&import, quick), Some((0..9, quick)));
+        assert_eq!(due(&import, quick), None);
         assert_eq!(due(&import, thorough), Some((0..9, thorough)));
         let small = [size(1_000, 0, false); 9];
         assert_eq!(due(&small, quick), Some((0..9, thorough)));
@@ -605,6 +649,137 @@ mod tests {
             due(&[size(1_000, 400, true)], quick),
             Some((0..1, thorough))
         );
+    }
+
+    const ROW_BYTES: u64 = 272;
+
+    /// Does what is due, and returns how many rows were written.
+    fn keep_house(segments: &mut Vec<SegmentSize>, patience: Effort) -> u64 {
+        let mut written = 0;
+        while let Some((group, effort)) = VectorIndex.due(segments, patience) {
+            let rows = segments[group.clone()].iter().map(|size| size.rows).sum();
+            written += rows;
+            let joined = SegmentSize {
+                rows,
+                bytes: rows * ROW_BYTES,
+                dead: 0,
+                thorough: effort == Effort::Thorough,
+            };
+            assert!(group.len() > 1 || joined.thorough && !segments[group.start].thorough);
+            segments.splice(group, [joined]);
+        }
+        written
+    }
+
+    /// The segments that batches of so many rows become, somebody waiting for each, and how often a row was written.
+    fn import(batches: u64, rows: u64) -> (Vec<SegmentSize>, f64) {
+        let mut segments = Vec::new();
+        let mut written = 0;
+        for _ in 0..batches {
+            segments.push(SegmentSize {
+                rows,
+                bytes: rows * ROW_BYTES,
+                dead: 0,
+                thorough: false,
+            });
+            written += rows + keep_house(&mut segments, Effort::Quick);
+        }
+        let all: u64 = segments.iter().map(|size| size.rows).sum();
+        assert_eq!(all, batches * rows);
+        (segments, written as f64 / all as f64)
+    }
+
+    #[test]
+    fn large_batches_are_written_once_and_small_ones_a_few_times() {
+        // 1 GiB of text in batches of 8 MiB, and half of it in batches of 1,000 documents.
+        for (batches, rows) in [(128, 13_500), (200, 4_230)] {
+            let (segments, times) = import(batches, rows);
+            assert_eq!((segments.len() as u64, times), (batches, 1.0));
+        }
+        for (batches, rows, at_most) in [
+            (405, 4_230, 300),
+            (20_000, 60, 300),
+            (1_000, 500, 200),
+            (4_000, 13_500, 1_000),
+        ] {
+            let (segments, times) = import(batches, rows);
+            assert!(times < 6.0, "a row was written {times} times");
+            assert!(segments.len() < at_most, "{} segments", segments.len());
+            let bytes = batches * rows * ROW_BYTES;
+            let largest = segments.iter().map(|size| size.bytes).max().unwrap();
+            assert!(
+                largest <= JOIN_TIMES * SMALL_BYTES.max(bytes / MOST_SEGMENTS),
+                "{largest}"
+            );
+        }
+    }
+
+    #[test]
+    fn graphs_of_a_large_memory_are_built_piece_by_piece() {
+        let (mut segments, _) = import(405, 4_230);
+        let all = 405 * 4_230;
+        let written = keep_house(&mut segments, Effort::Thorough);
+        // Each row once, but for a rest of which no graph is worth while.
+        assert!((all - GRAPH_ROWS..=all).contains(&written), "{written}");
+        let graphs = segments.iter().filter(|size| size.thorough);
+        assert!(graphs.clone().all(|size| size.rows <= MAX_GRAPH_ROWS));
+        assert!(graphs.count() as u64 <= all.div_ceil(MAX_GRAPH_ROWS) + 1);
+        // One large segment beside small ones ends, too.
+        let size = |rows| SegmentSize {
+            rows,
+            bytes: rows * ROW_BYTES,
+            dead: 0,
+            thorough: false,
+        };
+        let mut segments = vec![size(10_000), size(1_000_000), size(10_000), size(9_000)];
+        keep_house(&mut segments, Effort::Thorough);
+        assert_eq!(segments.len(), 3);
+    }
+
+    /// Counted where the bytes go: the vectors of an import are written once, and stay when the importer keeps house.
+    #[test]
+    fn an_import_writes_its_vectors_once() {
+        let volume = CountingVolume::new(Arc::new(MemoryVolume::new()));
+        let mut options = OpenOptions::default();
+        options.attached.push(index());
+        let create = CreateOptions::default();
+        let mut store =
+            Store::create_on(Arc::new(volume.clone()), Path::new("m"), &create, options).unwrap();
+        let space = Space {
+            spec: Spec {
+                space: 1,
+                exact: Exact::None,
+                ..Spec::new(256).unwrap()
+            },
+            embedder: None,
+        };
+        let (batches, frames) = (10, 400);
+        volume.take();
+        for batch in 0..batches {
+            for _ in 0..frames {
+                let frame = store.put(NewFrame::default()).unwrap().frame;
+                let vector = |at: u64| -> Vec<f32> {
+                    let number = |i| ((frame.get() + at + 2) * (i + 7) % 97) as f32 - 48.5;
+                    (0..256u64).map(number).collect()
+                };
+                let vectors: Vec<_> = (0..10).map(|at| (at..at + 1, vector(at))).collect();
+                let rows: Vec<_> = vectors.iter().map(|(r, v)| (r.clone(), &v[..])).collect();
+                store
+                    .attach(space.attachment(frame, &rows).unwrap())
+                    .unwrap();
+            }
+            let bulk = batch + 1 < batches;
+            let options = CommitOptions {
+                bulk,
+                ..CommitOptions::default()
+            };
+            store.commit(options).unwrap();
+        }
+        store.checkpoint().unwrap();
+        while store.maintain(Effort::Quick, &|| false).unwrap() {}
+        let live = batches * frames * 10 * ROW_BYTES;
+        let written = volume.take().written_bytes;
+        assert!(written < live * 11 / 10, "{written} bytes for {live}");
     }
 
     /// Runs are numbers of the file, and may claim more frames than there are.
