@@ -144,7 +144,7 @@ pub(crate) struct PutArgs {
     #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "-", conflicts_with = "paths")]
     pub(crate) jsonl: Option<PathBuf>,
     /// Commit after so many documents, or 8 MiB, whichever comes first
-    #[arg(long, value_name = "N", default_value_t = 4_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) commit_every: u64,
     /// Stop at the first document that cannot be read, and drop what is not committed
     #[arg(long)]

@@ -107,13 +107,14 @@ pub fn decode(bytes: &SegmentBytes) -> Result<Vec<Property>> {
     reader.reserved(2)?;
     let count = reader.u64()?;
     debug_assert_eq!(reader.pos(), HEAD_BYTES);
-    let mut rows: Vec<Property> = Vec::new();
+    // A row has ten bytes at least, so this is bounded by what is there.
+    let mut rows: Vec<Property> = Vec::with_capacity((reader.left() / 10).min(count as usize));
     while reader.left() > 0 {
         let commit = CommitId(reader.u64()?);
         rows.push(decode_property(&mut reader, commit)?);
     }
-    let key = |row: &Property| (row.key.clone(), row.commit);
-    if count != rows.len() as u64 || !rows.is_sorted_by(|a, b| key(a) < key(b)) {
+    let ascend = |a: &Property, b: &Property| (&a.key, a.commit) < (&b.key, b.commit);
+    if count != rows.len() as u64 || !rows.is_sorted_by(ascend) {
         return Err(Error::invalid(
             "property segment",
             format!("{count} rows in order"),
