@@ -41,12 +41,20 @@ impl Snapshot {
 
     /// What lies between another commit, mostly an earlier one, and this one: frames that are visible here and took no older one's place, frames that
     /// were visible there with those that have their places here, and frames that have no successor here. What came and went in
-    /// between is left out.
+    /// between is left out. From a later commit the way goes back: what was added since is deleted, and so on.
     ///
     /// # Errors
-    /// [`Error::NoSuchCommit`](crate::Error::NoSuchCommit) for a later commit, else as for [`commit_at`](Self::commit_at).
+    /// [`Error::NoSuchCommit`](crate::Error::NoSuchCommit), else as for [`commit_at`](Self::commit_at).
     pub fn changes_since(&self, earlier: CommitId) -> Result<Changes> {
         let earlier = self.at(earlier)?;
+        if earlier.commit_id() > self.commit_id() {
+            let mut changes = earlier.changes_since(self.commit_id())?;
+            std::mem::swap(&mut changes.added, &mut changes.deleted);
+            for pair in &mut changes.superseded {
+                *pair = (pair.1, pair.0);
+            }
+            return Ok(changes);
+        }
         if !self.is_linear() {
             return self.changes_from(&earlier);
         }

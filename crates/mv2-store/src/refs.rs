@@ -199,13 +199,16 @@ impl Snapshot {
     }
 
     /// What this snapshot's branch was at a time: the newest commit that was its head then, before a later rewind too. Of a
-    /// branch that was not there yet it is what was on the history that it continued.
+    /// branch that was not there yet it is what was on the history that it continued. Seen from a commit of the past it is the
+    /// newest one of its own history.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn at_time(&self, time: Timestamp) -> Result<Self> {
         if let Some(name) = self.branch()
             && !self.state.is_plain()
+            && let Some(now) = self.state.branch(name)?
+            && self.state.head_of(&now)? == self.commit_id()
         {
             let newest = self.state.newest_at(time)?;
             if let Some(then) = self.state.branch_up_to(name, newest)? {

@@ -131,11 +131,17 @@ impl Snapshot {
         Self::check_commit(&self.state, commit)?;
         // Ids that were given since are those of commits, and of no interest here.
         let mut there = Self::of_commit(&self.state, commit)?;
-        there.branch.clone_from(&self.branch);
+        there.branch = match commit.0 == 0 || self.has(commit)? {
+            true => self.branch.clone(),
+            false => self
+                .name_of(self.row(commit)?.lineage)?
+                .map(|name| name.into()),
+        };
         Ok(there)
     }
 
-    /// The branch whose head this was taken from, or of whose head it is the past.
+    /// The branch whose head this was taken from, or of whose head it is the past. `None` for a commit that is of no branch any
+    /// more and never was of one with a name.
     pub fn branch(&self) -> Option<&str> {
         self.branch.as_deref()
     }
@@ -143,6 +149,11 @@ impl Snapshot {
     /// The commit; 0 for an empty memory.
     pub fn commit_id(&self) -> CommitId {
         self.sight.commit
+    }
+
+    /// The newest commit of the file, of any branch or of bookkeeping, as this snapshot's state of it has it.
+    pub fn newest(&self) -> CommitId {
+        self.state.last_commit()
     }
 
     /// One past the last frame id. Below it there may be frames of other branches.
@@ -484,7 +495,7 @@ impl Snapshot {
     /// may have two: one of frames that were alive, and one of history, in this order, or one of the two only.
     ///
     /// At a commit of the past they are those of the newest state all the same, with later frames in them:
-    /// [`hidden_in`](Self::hidden_in) and [`end_frame`](Self::end_frame) say what of them is seen.
+    /// [`seen_in`](Self::seen_in) and [`end_frame`](Self::end_frame) say what of them is seen.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].

@@ -104,6 +104,7 @@ pub(crate) fn search(
         query: request.query,
         mode: list.mode,
         commit,
+        branch: snapshot.branch().map(str::to_owned),
         took_ms: start.elapsed().as_secs_f64() * 1e3,
         total_hits: list.total,
         total_relation: if list.total_is_exact {

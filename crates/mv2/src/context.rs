@@ -131,6 +131,8 @@ pub struct Context {
     pub query: String,
     /// The commit that was read.
     pub commit: CommitId,
+    /// The branch that it was read on; see [`Snapshot::branch`](crate::Snapshot::branch).
+    pub branch: Option<String>,
     /// The passages, ready for a prompt: each below a line that cites it, like
     /// `[1] Meeting notes (notes/monday.md, frame 12, 2026-11-25)`, with an empty line between them. Empty
     /// if there are none.
@@ -325,6 +327,7 @@ mod pack {
         Ok(Context {
             query: request.query,
             commit: response.commit,
+            branch: response.branch,
             tokens: estimate_tokens(&text),
             text,
             candidates,

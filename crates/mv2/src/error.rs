@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use mv2_format::{BoxError, CommitId, FrameId, SegmentId};
 
+use crate::selector::nearest;
+
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -102,6 +104,16 @@ pub enum Error {
         /// What may have been meant.
         suggestion: Option<String>,
     },
+    /// A branch and a tag have this name, and they are at different commits.
+    #[error("{name:?} is a branch at commit {branch} and a tag at commit {tag}")]
+    AmbiguousSelector {
+        /// The name.
+        name: String,
+        /// The head of the branch.
+        branch: CommitId,
+        /// The commit of the tag.
+        tag: CommitId,
+    },
     /// A commit was asked for that lies before the empty memory.
     #[error("there are no {commits} commits before commit {from}")]
     TooFarBack {
@@ -180,6 +192,7 @@ impl Error {
             Self::Cursor(_) => "invalid_cursor",
             Self::InvalidTime { .. } => "invalid_time",
             Self::UnknownSelector { .. } => "unknown_selector",
+            Self::AmbiguousSelector { .. } => "ambiguous_selector",
             Self::TooFarBack { .. } => "no_such_commit",
             Self::Time(error) => match error {
                 mv2_time::Error::EmptyRange { .. } => "invalid_range",
@@ -197,7 +210,16 @@ impl Error {
     /// What to do about it, where there is something to do.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::Store(error) => return error.hint(),
+            Self::Store(error) => {
+                let hint = error.hint();
+                return match error {
+                    mv2_store::Error::NoSuchRef { name, known, .. } => nearest(name, known)
+                        .zip(hint.as_ref())
+                        .map(|(meant, hint)| format!("did you mean {meant}? {hint}"))
+                        .or(hint),
+                    _ => hint,
+                };
+            }
             Self::NoSuchUri { .. } => return None,
             Self::Time(error) => match error {
                 mv2_time::Error::EmptyRange { .. } => "begin earlier or end later",
@@ -257,11 +279,15 @@ impl Error {
             }
             Self::NoIndex { .. } => "build mv2 with the feature `lex`, which is on by default",
             Self::UnknownSelector { suggestion, .. } => {
-                let accepted = crate::selector::ACCEPTED;
+                const LISTS: &str =
+                    "`mv2 log FILE`, `mv2 branch FILE` and `mv2 tag FILE` list what there is";
                 return Some(match suggestion {
-                    Some(meant) => format!("did you mean {meant}? Accepted is {accepted}"),
-                    None => format!("accepted is {accepted}"),
+                    Some(meant) => format!("did you mean {meant}? {LISTS}"),
+                    None => format!("accepted is {}; {LISTS}", crate::selector::ACCEPTED),
                 });
+            }
+            Self::AmbiguousSelector { name, .. } => {
+                return Some(format!("write branch:{name} or tag:{name}"));
             }
             Self::TooFarBack { from, .. } => {
                 return Some(format!(

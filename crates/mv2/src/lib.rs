@@ -25,6 +25,7 @@
 //! |---|---|
 //! | [`Memvid`] | the handle: puts, commits, searches |
 //! | [`Snapshot`], [`Selector`] | the read side, pinned to one commit, and how a commit of the past is named |
+//! | [`Branch`], [`Tag`], [`MergeOptions`] | several histories in one file, and names for commits |
 //! | [`OpenOptions`] | how a file is made and opened |
 //! | [`PutOptions`], [`PutOutcome`] | what is known of a document besides its bytes, and what a put did |
 //! | [`SearchRequest`], [`SearchResponse`] | a question and its answer |
@@ -53,6 +54,7 @@
 
 #[cfg(feature = "lex")]
 mod ask;
+mod branch;
 mod context;
 #[cfg(feature = "lex")]
 mod cursor;
@@ -92,16 +94,17 @@ pub use mv2_store as store;
 #[cfg(feature = "vec")]
 pub use mv2_vec as vec;
 
+pub use branch::MergeOptions;
 pub use context::{Context, ContextRequest, ContextRequestBuilder, Passage, estimate_tokens};
 #[cfg(feature = "lex")]
 pub use cursor::SearchCursor;
 pub use error::{CursorError, Error, Result};
 pub use filter::Filter;
 pub use memory::Memvid;
-pub use mv2_format::{CommitId, Frame, FrameId, FrameMeta, SegmentId, Timestamp};
+pub use mv2_format::{CommitId, Frame, FrameId, FrameMeta, LineageId, SegmentId, Timestamp};
 pub use mv2_store::{
-    Changes, CheckpointPolicy, Clock, Commit, Problem, PutStatus, SystemClock, VerifyReport,
-    Version,
+    Branch, Changes, CheckpointPolicy, Clock, Commit, Merged, Problem, PutStatus, Side,
+    SystemClock, Tag, VerifyReport, Version,
 };
 pub use mv2_time::{Cursor as TimelineCursor, When};
 pub use options::OpenOptions;

@@ -24,7 +24,7 @@ use crate::timeline::{Timeline, TimelineQuery};
 
 /// A memory file, open.
 ///
-/// Each read sees the newest commit of any process; take a [`snapshot`](Self::snapshot) for reads
+/// Each read sees the newest commit of any process, on the [branch](Self::branch) of the handle; take a [`snapshot`](Self::snapshot) for reads
 /// that belong together. The first write of a batch takes the write lock, which
 /// [`commit`](Self::commit), [`rollback`](Self::rollback) and drop release; what was not committed
 /// by then is forgotten.
@@ -42,12 +42,12 @@ use crate::timeline::{Timeline, TimelineQuery};
 /// # Ok::<(), mv2::Error>(())
 /// ```
 pub struct Memvid {
-    store: Store,
+    pub(crate) store: Store,
     /// How a log is made where there is none: by `unseal`.
     create: CreateOptions,
     /// Frames that this handle put since it took the lock.
     pending: Option<Range<FrameId>>,
-    housekeeper: Housekeeper,
+    pub(crate) housekeeper: Housekeeper,
     indexes: Arc<Indexes>,
     #[cfg(feature = "vec")]
     embedding: crate::embedding::Embedding,
@@ -352,7 +352,7 @@ impl Memvid {
         self.end_batch();
     }
 
-    fn end_batch(&mut self) {
+    pub(crate) fn end_batch(&mut self) {
         self.pending = None;
         #[cfg(feature = "vec")]
         self.embedding.end_batch();

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 #[cfg(feature = "vec")]
 use mv2_embed::Embedder;
-use mv2_store::{CheckpointPolicy, Clock, CreateOptions, Store};
+use mv2_format::refs::MAIN;
+use mv2_store::{CheckpointPolicy, Clock, CreateOptions, RefKind, Store};
 
 #[cfg(feature = "vec")]
 use crate::embedder::{Choice, Embedders};
@@ -39,6 +40,7 @@ pub struct OpenOptions {
     store: mv2_store::OpenOptions,
     create: CreateOptions,
     background: bool,
+    branch: Option<String>,
     #[cfg(feature = "vec")]
     embedder: Choice,
     #[cfg(feature = "vec")]
@@ -51,6 +53,7 @@ impl Default for OpenOptions {
             store: mv2_store::OpenOptions::default(),
             create: CreateOptions::default(),
             background: true,
+            branch: None,
             #[cfg(feature = "vec")]
             embedder: Choice::default(),
             #[cfg(feature = "vec")]
@@ -89,6 +92,13 @@ impl OpenOptions {
     /// as well, as the thread takes the write lock for a moment.
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
+        self
+    }
+
+    /// The branch that the handle reads and writes, as by [`Memvid::use_branch`]. By default it is the one that is checked out in the
+    /// file. Opening fails with `no_such_branch` if there is none of this name.
+    pub fn branch(mut self, name: impl Into<String>) -> Self {
+        self.branch = Some(name.into());
         self
     }
 
@@ -136,7 +146,8 @@ impl fmt::Debug for OpenOptions {
         let mut out = f.debug_struct("OpenOptions");
         out.field("store", &self.store)
             .field("create", &self.create)
-            .field("background", &self.background);
+            .field("background", &self.background)
+            .field("branch", &self.branch);
         #[cfg(feature = "vec")]
         out.field("embedder", &self.embedder);
         out.finish_non_exhaustive()
@@ -148,10 +159,17 @@ impl OpenOptions {
     /// Makes a new file.
     ///
     /// # Errors
-    /// `already_exists` if there is something at the path.
+    /// `already_exists` if there is something at the path; `no_such_branch` for another branch than `main`.
     pub fn create(&self, path: impl AsRef<Path>) -> Result<Memvid> {
+        if let Some(name) = self.branch.as_ref().filter(|name| *name != MAIN) {
+            return Err(Error::Store(mv2_store::Error::NoSuchRef {
+                kind: RefKind::Branch,
+                name: name.clone(),
+                known: vec![MAIN.to_owned()],
+            }));
+        }
         let store = Store::create(path.as_ref(), &self.create, self.store_options())?;
-        Ok(self.memory(store, self.background))
+        self.memory(store, self.background)
     }
 
     /// Opens a file for reading and writing.
@@ -160,7 +178,7 @@ impl OpenOptions {
     /// `not_found`, `not_a_file`, `not_mv2`, `memvid2`, `unsupported_version`, `corrupt`, ...
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Memvid> {
         let store = Store::open(path.as_ref(), self.store_options())?;
-        Ok(self.memory(store, self.background))
+        self.memory(store, self.background)
     }
 
     /// Opens a file for reading. Writes on the handle fail with `read_only`.
@@ -169,7 +187,7 @@ impl OpenOptions {
     /// As for [`open`](Self::open).
     pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<Memvid> {
         let store = Store::open_read_only(path.as_ref(), self.store_options())?;
-        Ok(self.memory(store, false))
+        self.memory(store, false)
     }
 
     /// Opens a file for reading and writing, and makes it if there is none. Of two processes that
@@ -189,7 +207,8 @@ impl OpenOptions {
         }
     }
 
-    fn memory(&self, store: Store, background: bool) -> Memvid {
+    fn memory(&self, mut store: Store, background: bool) -> Result<Memvid> {
+        store.use_branch(self.branch.as_deref())?;
         let housekeeper = Housekeeper::new(store.path(), background.then(|| self.store_options()));
         let clock = Arc::clone(&self.store.clock);
         #[cfg(feature = "vec")]
@@ -203,14 +222,14 @@ impl OpenOptions {
             #[cfg(feature = "vec")]
             embedders: Arc::clone(&embedders),
         };
-        Memvid::from_store(
+        Ok(Memvid::from_store(
             store,
             self.create.clone(),
             indexes,
             housekeeper,
             #[cfg(feature = "vec")]
             Embedding::new(embedders, self.vectors),
-        )
+        ))
     }
 
     fn store_options(&self) -> mv2_store::OpenOptions {

@@ -217,6 +217,8 @@ pub struct SearchResponse {
     pub mode: Mode,
     /// The commit that was searched.
     pub commit: CommitId,
+    /// The branch that it was read on; see [`Snapshot::branch`](crate::Snapshot::branch).
+    pub branch: Option<String>,
     /// How long it took, in milliseconds.
     pub took_ms: f64,
     /// How many documents match, or at least do.

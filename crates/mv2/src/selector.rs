@@ -1,8 +1,9 @@
-//! Which commit of a memory is meant: by its number, by a time, or by how far back it lies.
+//! Which commit of a memory is meant: by its number, by a time, by the name of a branch or tag, or by how far back it lies.
 
 use std::fmt;
 use std::str::FromStr;
 
+use mv2_format::refs::check_name;
 use mv2_format::{CommitId, Timestamp};
 use mv2_store::{Clock as _, SystemClock};
 use mv2_time::When;
@@ -11,7 +12,8 @@ use crate::error::{Error, Result};
 
 /// What is accepted, for messages and help.
 pub(crate) const ACCEPTED: &str = "the number of a commit, a time like 2026-11-25T10:00:00Z, \
-    2026-11-25, @1795600800 or \"2h ago\", head, or ~3 for three commits before head";
+    2026-11-25, @1795600800 or \"2h ago\", head, the name of a branch or tag (branch:x or tag:x if both have it), \
+    or ~3 for three commits before head";
 
 /// Most characters of a text that an error repeats.
 const SHOWN: usize = 100;
@@ -20,7 +22,8 @@ const SHOWN: usize = 100;
 ///
 /// In writing, digits alone are the number of a commit, never a year. A time is transaction time: when the memory learned
 /// something, not when it happened. A day or month means its last moment, so that `2026-11-25` is what was known at the
-/// end of that day (of UTC). A `~` and a number behind any of them go so many commits further back.
+/// end of that day (of UTC). A `~` and a number behind any of them go so many commits further back. What is none of these is
+/// the name of a branch or a tag; `branch:` and `tag:` before a name say which, and also that it is no time: `branch:today`.
 ///
 /// ```
 /// use mv2::{CommitId, Selector};
@@ -30,7 +33,9 @@ const SHOWN: usize = 100;
 /// assert_eq!(Selector::parse("2h ago", now)?, Selector::Time(mv2::time::parse("2026-11-25T10:00:00Z")?));
 /// assert_eq!(Selector::parse("~3", now)?, Selector::Head.back(3));
 /// assert_eq!(Selector::parse("17~1", now)?, Selector::Commit(CommitId(17)).back(1));
-/// assert_eq!(Selector::parse("tag:x", now).unwrap_err().kind(), "unknown_selector");
+/// assert_eq!(Selector::parse("draft", now)?, Selector::Name("draft".into()));
+/// assert_eq!(Selector::parse("tag:v1~2", now)?, Selector::Tag("v1".into()).back(2));
+/// assert_eq!(Selector::parse("not a name", now).unwrap_err().kind(), "unknown_selector");
 /// # Ok::<(), mv2::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,8 +46,15 @@ pub enum Selector {
     Head,
     /// The commit with this number; 0 is the empty memory before the first one.
     Commit(CommitId),
-    /// The newest commit that was there at this time; the empty memory before the first one.
+    /// The newest commit that was there at this time; the empty memory before the first one. Of a branch that was rewound since, it is
+    /// the one that was its head then.
     Time(Timestamp),
+    /// The newest commit of the branch with this name.
+    Branch(String),
+    /// The commit of the tag with this name.
+    Tag(String),
+    /// The branch or the tag with this name: the one that there is, or either if both are at the same commit.
+    Name(String),
     /// So many commits before another one.
     Back(Box<Self>, u64),
 }
@@ -76,10 +88,8 @@ impl Selector {
                 Ok(id) => Self::Commit(CommitId(id)),
                 Err(_) => return Err(unknown(text, None)),
             },
-            time => match When::parse(time, now) {
-                Ok(when) => Self::Time(when.end()),
-                Err(error) => return Err(unknown(text, error.suggestion())),
-            },
+            name => Self::parse_name(name, now)
+                .map_err(|suggestion| unknown(text, suggestion.as_deref()))?,
         };
         Ok(match back {
             Some(back) => base.back(back),
@@ -87,12 +97,35 @@ impl Selector {
         })
     }
 
+    /// What is neither a number nor `head`. An error is what was probably meant.
+    fn parse_name(text: &str, now: Timestamp) -> Result<Self, Option<String>> {
+        let named = |name: &str, named: fn(String) -> Self| match check_name(name) {
+            Ok(()) => Ok(named(name.to_owned())),
+            Err(_) => Err(None),
+        };
+        if let Some(name) = text.strip_prefix("branch:") {
+            return named(name, Self::Branch);
+        }
+        if let Some(name) = text.strip_prefix("tag:") {
+            return named(name, Self::Tag);
+        }
+        match When::parse(text, now) {
+            Ok(when) => Ok(Self::Time(when.end())),
+            Err(error) => {
+                named(text, Self::Name).map_err(|_| error.suggestion().map(str::to_owned))
+            }
+        }
+    }
+
     /// The commit that is meant, seen from a snapshot.
     pub(crate) fn resolve(&self, from: &mv2_store::Snapshot) -> Result<mv2_store::Snapshot> {
         Ok(match self {
             Self::Head => from.clone(),
             Self::Commit(id) => from.at(*id)?,
-            Self::Time(time) => from.at(from.commit_at(*time)?)?,
+            Self::Time(time) => from.at_time(*time)?,
+            Self::Branch(name) => from.at_branch(name)?,
+            Self::Tag(name) => from.at_tag(name)?,
+            Self::Name(name) => by_name(name, from)?,
             Self::Back(base, commits) => {
                 let base = base.resolve(from)?;
                 let found = base.ancestor(*commits)?.ok_or_else(|| Error::TooFarBack {
@@ -103,6 +136,43 @@ impl Selector {
             }
         })
     }
+}
+
+/// The branch or tag with a name.
+fn by_name(name: &str, from: &mv2_store::Snapshot) -> Result<mv2_store::Snapshot> {
+    let mut names = vec!["head".to_owned()];
+    let mut found = |result| match result {
+        Ok(snapshot) => Ok(Some(snapshot)),
+        Err(mv2_store::Error::NoSuchRef { known, .. }) => {
+            names.extend(known);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    };
+    match (found(from.at_branch(name))?, found(from.at_tag(name))?) {
+        (Some(branch), Some(tag)) if branch.commit_id() != tag.commit_id() => {
+            Err(Error::AmbiguousSelector {
+                name: name.to_owned(),
+                branch: branch.commit_id(),
+                tag: tag.commit_id(),
+            })
+        }
+        (Some(snapshot), _) | (None, Some(snapshot)) => Ok(snapshot),
+        (None, None) => Err(unknown(name, nearest(name, &names))),
+    }
+}
+
+/// The name that looks most like a text, if one does.
+pub(crate) fn nearest<'a>(text: &str, names: &'a [String]) -> Option<&'a str> {
+    // A third of the letters may be wrong, and one of a short name.
+    let most = 1 + text.chars().count() / 3;
+    let distances = names.iter().map(|name| {
+        let distance = strsim::osa_distance(&text.to_lowercase(), &name.to_lowercase());
+        (distance, name)
+    });
+    let best = distances.min_by_key(|(distance, _)| *distance);
+    let near = best.filter(|(distance, name)| *distance <= most && *distance < name.len());
+    near.map(|(_, name)| name.as_str())
 }
 
 /// The steps that builders of requests share which can be asked of the past.
@@ -141,6 +211,9 @@ impl fmt::Display for Selector {
             Self::Head => f.write_str("head"),
             Self::Commit(id) => write!(f, "{id}"),
             Self::Time(time) => write!(f, "{time}"),
+            Self::Branch(name) => write!(f, "branch:{name}"),
+            Self::Tag(name) => write!(f, "tag:{name}"),
+            Self::Name(name) => f.write_str(name),
             Self::Back(base, commits) => write!(f, "{base}~{commits}"),
         }
     }
@@ -188,6 +261,11 @@ mod tests {
             Selector::Commit(CommitId(u64::MAX)).back(7),
             Selector::Time(NOW),
             Selector::Time(Timestamp(-1)).back(2),
+            Selector::Branch("today".to_owned()),
+            Selector::Branch("main".to_owned()).back(1),
+            Selector::Tag("v1.0".to_owned()),
+            Selector::Name("agent/7".to_owned()),
+            Selector::Name("日本".to_owned()).back(4),
         ];
         for selector in selectors {
             let text = selector.to_string();
@@ -215,9 +293,13 @@ mod tests {
             "~x",
             "3~-1",
             "-1",
-            "+1",
-            "main",
-            "tag:v1",
+            "two words",
+            "tag:",
+            "tag:1",
+            "branch:a b",
+            "branch:tag:x",
+            "main~x",
+            ":x",
             "99999999999999999999",
             &long,
         ];
@@ -232,5 +314,21 @@ mod tests {
         }
         let error = Selector::parse("2024-5-1", NOW).unwrap_err();
         assert!(error.hint().unwrap().contains("2024-05-01"));
+    }
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let names = ["head", "main", "draft", "agent/seven"].map(str::to_owned);
+        let cases = [
+            ("drfat", Some("draft")),
+            ("Draft", Some("draft")),
+            ("mian", Some("main")),
+            ("agent/sevn", Some("agent/seven")),
+            ("release", None),
+            ("x", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(nearest(text, &names), expected, "{text}");
+        }
     }
 }

@@ -36,7 +36,7 @@ use crate::timeline::{Timeline, TimelineQuery};
 /// ```
 #[derive(Clone)]
 pub struct Snapshot {
-    inner: mv2_store::Snapshot,
+    pub(crate) inner: mv2_store::Snapshot,
     indexes: Arc<Indexes>,
 }
 
@@ -50,13 +50,16 @@ impl Snapshot {
         self.inner.commit_id()
     }
 
-    /// The memory at a commit of the past, seen from this one: every read of the snapshot answers as it did when that commit
-    /// was the newest. What was put later is not there; what was superseded or deleted later is.
+    /// The memory at another commit, mostly one of the past: every read of the snapshot answers as it did when that commit
+    /// was the newest. What was put later is not there; what was superseded or deleted later is. It may be a commit of any
+    /// branch.
     ///
     /// Costs the same for any commit, whatever the size of the memory.
     ///
     /// # Errors
-    /// `no_such_commit` for a commit that is newer than this one, or does not exist.
+    /// `no_such_commit` for one that does not exist, or did not when this snapshot was taken; `no_memory_at_commit` for one that
+    /// moved a branch or tag; `no_such_branch`, `no_such_tag`; `unknown_selector` if no branch or tag has the name,
+    /// `ambiguous_selector` if both have it.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -110,7 +113,11 @@ impl Snapshot {
                 // The pages of one list belong to one commit, also if others commit in the meantime.
                 let commit = cursor.parse::<crate::SearchCursor>()?.commit();
                 if commit < self.commit_id() {
-                    snapshot = self.at(commit)?;
+                    let then = self.at(commit)?;
+                    // One of another branch is for another question.
+                    if then.branch() == self.branch() {
+                        snapshot = then;
+                    }
                 }
             }
             crate::ask::search(&snapshot.inner, &snapshot.indexes, request)
@@ -240,7 +247,17 @@ impl Snapshot {
         self.inner.metas(all).map(|meta| Ok(meta?))
     }
 
-    /// The commits up to this one, newest first.
+    /// The newest commit of this snapshot's history that was there at a time; 0 before the first one. [`at`](Self::at) a time is the
+    /// same, unless the branch was rewound since.
+    ///
+    /// # Errors
+    /// `corrupt` if a part of the log is damaged.
+    pub fn commit_at(&self, time: impl Into<Timestamp>) -> Result<CommitId> {
+        Ok(self.inner.commit_at(time.into())?)
+    }
+
+    /// The commits up to this one, newest first: of those that a merge brought the merge alone.
+    /// [`ancestry`](Self::ancestry) has all of them.
     pub fn log(&self) -> impl Iterator<Item = Result<Commit>> + '_ {
         self.inner.log().map(|commit| Ok(commit?))
     }
@@ -261,11 +278,11 @@ impl Snapshot {
         Ok(self.inner.changes(id.into())?)
     }
 
-    /// What lies between an earlier commit and this one, frame by frame. What came and went in between is left out; a document
-    /// that was written anew several times is one pair of its first and its last frame.
+    /// What lies between another commit, mostly an earlier one, and this one, frame by frame. What came and went in between is left out; a document
+    /// that was written anew several times is one pair of its first and its last frame. The other commit may be of any branch.
     ///
     /// # Errors
-    /// `no_such_commit`, also for a later commit.
+    /// `no_such_commit`, `no_memory_at_commit`.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -321,6 +338,7 @@ impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot")
             .field("commit", &self.commit_id())
+            .field("branch", &self.branch())
             .finish_non_exhaustive()
     }
 }

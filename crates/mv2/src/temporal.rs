@@ -142,6 +142,7 @@ impl Temporal {
             .map(|row| entry(snapshot, *row, query.preview_chars))
             .collect::<Result<_>>()?;
         Ok(Timeline {
+            branch: snapshot.branch().map(str::to_owned),
             frames,
             next_cursor: page.next.map(|cursor| cursor.to_string()),
         })

@@ -119,6 +119,8 @@ impl TimelineQueryBuilder {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeline {
+    /// The branch that was read; see [`Snapshot::branch`](crate::Snapshot::branch).
+    pub branch: Option<String>,
     /// The documents.
     pub frames: Vec<TimelineEntry>,
     /// Where to go on; `None` if nothing follows.
