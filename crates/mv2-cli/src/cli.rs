@@ -19,6 +19,8 @@ Examples:
   mv2 get notes.mv2 todo/today.md          read a document
   mv2 timeline notes.mv2 --since yesterday see what happened
   mv2 log notes.mv2                        see what was put when
+  mv2 search notes.mv2 Ada --as-of ~3      search what was known three commits ago
+  mv2 branch notes.mv2 create draft        try something out beside the rest
   mv2 backup notes.mv2 copy.mv2            copy it, also while it is written";
 
 /// Long-term memory for AI agents in one .mv2 file.
@@ -81,6 +83,16 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// List the versions of a document, newest first
     History(HistoryArgs),
+    /// List the branches, or make, delete or rename one
+    Branch(BranchCommand),
+    /// List the tags, or make, delete or rename one
+    Tag(TagCommand),
+    /// Choose the branch that commands read and write if they name none
+    Checkout(CheckoutArgs),
+    /// Bring the documents of another branch into this one
+    Merge(MergeArgs),
+    /// Make an older state the newest, by a new commit; nothing is lost
+    Rewind(RewindArgs),
     /// Print figures of the memory and its file
     Stats(StatsArgs),
     /// Check the file
@@ -159,6 +171,8 @@ pub(crate) struct PutArgs {
     pub(crate) message: Option<String>,
     #[command(flatten)]
     pub(crate) embedding: EmbeddingArgs,
+    #[command(flatten)]
+    pub(crate) on: BranchArgs,
 }
 
 // What makes the vectors of what is put. Not a doc comment, as below.
@@ -261,11 +275,23 @@ pub(crate) struct SearchArgs {
 // Which commit a reader sees. Not a doc comment: clap would make it the description of each command.
 #[derive(Args, Debug)]
 pub(crate) struct PastArgs {
-    /// Read the memory as it was: at a commit (12), at a time (2026-11-25, '2h ago'), or so many commits ago (~1)
+    /// Read the memory as it was: at a commit (12), at a time (2026-11-25, '2h ago'), at a tag or branch (v1), or so many
+    /// commits ago (~1)
     ///
-    /// Times are those of commits: when the memory learned something. A day means its end (in UTC).
-    #[arg(long, value_name = "COMMIT|TIME", allow_hyphen_values = true)]
+    /// Times are those of commits: when the memory learned something. A day means its end (in UTC). A name that is a branch and a tag
+    /// is written branch:NAME or tag:NAME; ~N behind any of them goes N commits further back.
+    #[arg(long, value_name = "COMMIT|TIME|NAME", allow_hyphen_values = true)]
     pub(crate) as_of: Option<String>,
+    #[command(flatten)]
+    pub(crate) on: BranchArgs,
+}
+
+// Which branch is read or written. Not a doc comment, as above.
+#[derive(Args, Debug)]
+pub(crate) struct BranchArgs {
+    /// The branch to read or write, instead of the one that is checked out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) branch: Option<String>,
 }
 
 // Which documents a search or a context considers at all. Not a doc comment: clap would make it the
@@ -430,6 +456,8 @@ pub(crate) struct UpdateArgs {
     pub(crate) message: Option<String>,
     #[command(flatten)]
     pub(crate) embedding: EmbeddingArgs,
+    #[command(flatten)]
+    pub(crate) on: BranchArgs,
 }
 
 #[derive(Args, Debug)]
@@ -442,12 +470,25 @@ pub(crate) struct DeleteArgs {
     /// A line for the log
     #[arg(long, value_name = "TEXT")]
     pub(crate) message: Option<String>,
+    #[command(flatten)]
+    pub(crate) on: BranchArgs,
 }
 
 #[derive(Args, Debug)]
+#[command(after_long_help = "\
+Without --graph and --all it is the history of the branch that is read, in which a merge is one commit.
+Names in parentheses are branches whose newest commit it is, and tags.")]
 pub(crate) struct LogArgs {
     /// The memory file
     pub(crate) file: PathBuf,
+    /// Draw how branches part and meet
+    ///
+    /// Those of all branches, or with --branch or --as-of of what lies before that commit.
+    #[arg(long)]
+    pub(crate) graph: bool,
+    /// List every commit that is in the file, also those that no branch leads to any more
+    #[arg(long, conflicts_with_all = ["as_of", "branch"])]
+    pub(crate) all: bool,
     /// How many commits to list at the most
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
@@ -466,7 +507,7 @@ pub(crate) struct LogArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-A commit is named by its number, by a time, or by how far back it is, as for --as-of. Like diff, the exit code is 1 if there are
+A commit is named by its number, a time, the name of a branch or tag, or how far back it is, as for --as-of. Like diff, the exit code is 1 if there are
 differences and 0 if there are none.")]
 pub(crate) struct DiffArgs {
     /// The memory file
@@ -480,6 +521,8 @@ pub(crate) struct DiffArgs {
     /// List the documents alone, without what changed in their texts
     #[arg(long)]
     pub(crate) stat: bool,
+    #[command(flatten)]
+    pub(crate) on: BranchArgs,
 }
 
 #[derive(Args, Debug)]
@@ -493,6 +536,121 @@ pub(crate) struct HistoryArgs {
     pub(crate) diff: bool,
     #[command(flatten)]
     pub(crate) past: PastArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  mv2 branch notes.mv2                       the branches, the one that is checked out with a star
+  mv2 branch notes.mv2 create draft          a branch that begins at the newest commit
+  mv2 branch notes.mv2 create old 2026-10    one that begins where the memory was at the end of October
+  mv2 branch notes.mv2 rename draft idea
+  mv2 branch notes.mv2 delete idea           its commits stay, and can be read by their numbers
+
+A branch takes a few bytes, whatever the size of the memory. What is put on it is not seen on the others.")]
+pub(crate) struct BranchCommand {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// What to do
+    #[arg(default_value = "list")]
+    pub(crate) action: RefAction,
+    /// The branch
+    #[arg(required_if_eq_any([("action", "create"), ("action", "delete"), ("action", "rename")]))]
+    pub(crate) name: Option<String>,
+    /// For `create` the commit that it begins at, named as for --as-of, by default the newest; for `rename` the new name
+    #[arg(
+        value_name = "AT|NEW",
+        allow_hyphen_values = true,
+        required_if_eq("action", "rename")
+    )]
+    pub(crate) more: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  mv2 tag notes.mv2                          the tags
+  mv2 tag notes.mv2 create v1                name the newest commit
+  mv2 tag notes.mv2 create before ~1         name the one before it
+  mv2 tag notes.mv2 rename v1 v1.0
+  mv2 tag notes.mv2 delete v1.0              the commit stays
+
+A tag does not move. Readers take it as --as-of v1.")]
+pub(crate) struct TagCommand {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// What to do
+    #[arg(default_value = "list")]
+    pub(crate) action: RefAction,
+    /// The tag
+    #[arg(required_if_eq_any([("action", "create"), ("action", "delete"), ("action", "rename")]))]
+    pub(crate) name: Option<String>,
+    /// For `create` the commit, named as for --as-of, by default the newest; for `rename` the new name
+    #[arg(
+        value_name = "AT|NEW",
+        allow_hyphen_values = true,
+        required_if_eq("action", "rename")
+    )]
+    pub(crate) more: Option<String>,
+}
+
+/// What to do with branches or tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RefAction {
+    /// List them
+    List,
+    /// Make one
+    Create,
+    /// Take one away
+    Delete,
+    /// Give one another name
+    Rename,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckoutArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// The branch
+    pub(crate) name: String,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Documents that either side put are there afterwards, and those that either side deleted are not. A document that both sides changed,
+each in its own way, is a conflict: nothing is merged then, unless --ours or --theirs says which side to keep.")]
+pub(crate) struct MergeArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// The branch whose documents to bring
+    pub(crate) name: String,
+    /// Where both sides changed a document, keep that of the branch that is written
+    #[arg(long)]
+    pub(crate) ours: bool,
+    /// Where both sides changed a document, keep that of the branch that is merged
+    #[arg(long, conflicts_with = "ours")]
+    pub(crate) theirs: bool,
+    /// A line for the log
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    #[command(flatten)]
+    pub(crate) on: BranchArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+What was committed since can be read by its number or a time, and rewinding to it brings it back.")]
+pub(crate) struct RewindArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// The commit to go back to, named as for --as-of: a number, a time, a tag, or ~1 for the one before the newest
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) at: String,
+    /// A line for the log
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    #[command(flatten)]
+    pub(crate) on: BranchArgs,
 }
 
 #[derive(Args, Debug)]
@@ -521,6 +679,8 @@ pub(crate) struct ReembedArgs {
     /// Make all vectors anew with this model, named as for `mv2 put`, if those that are there are of another
     #[arg(long, value_name = "NAME")]
     pub(crate) embedder: Option<String>,
+    #[command(flatten)]
+    pub(crate) on: BranchArgs,
 }
 
 #[derive(Args, Debug)]

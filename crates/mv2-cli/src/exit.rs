@@ -95,6 +95,7 @@ pub(crate) fn report(error: &anyhow::Error, output: &mut Output) {
                 kind,
                 message: &message,
                 hint: hint.as_deref(),
+                uris: conflicts(error),
             },
         };
         output.error_json(&object);
@@ -118,6 +119,7 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
                 kind: "usage",
                 message: &message,
                 hint: hint.as_deref(),
+                uris: None,
             },
         };
         if let Ok(line) = serde_json::to_string(&object) {
@@ -149,6 +151,14 @@ fn describe(error: &anyhow::Error) -> (&'static str, Option<String>) {
         }
     }
     ("io", None)
+}
+
+/// The documents that keep branches from being merged.
+fn conflicts(error: &anyhow::Error) -> Option<&[String]> {
+    match error.downcast_ref::<mv2::Error>()? {
+        mv2::Error::Store(mv2::store::Error::MergeConflict { uris }) => Some(uris),
+        _ => None,
+    }
 }
 
 /// The error and its causes in one line. Some errors name their cause themselves.

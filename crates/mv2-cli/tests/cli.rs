@@ -236,7 +236,7 @@ fn options_of_a_single_file_are_kept() {
     let document = dir.mv2(&["get", "m.mv2", "doc:1", "--json"]).ok().json();
     assert_eq!(
         document,
-        json!({"v": 1, "as_of": 1, "frame_id": 0, "uri": "doc:1", "title": "T", "text": "text", "bytes": 4,
+        json!({"v": 1, "as_of": 1, "branch": "main", "frame_id": 0, "uri": "doc:1", "title": "T", "text": "text", "bytes": 4,
                "timestamp": "1970-01-02T00:00:00.000000Z", "commit": 1, "kind": "k", "track": "t",
                "tags": {"a": "1", "b": "x=y"}, "labels": ["l"], "metadata": {"m": [1]}})
     );
@@ -292,6 +292,7 @@ fn lines_of_json_bring_their_own_facts() {
         &[
             "v",
             "as_of",
+            "branch",
             "frame_id",
             "uri",
             "title",
@@ -837,7 +838,8 @@ fn every_reader_sees_the_past_as_it_was() {
         ("5", "no_such_commit", 1),
         ("~5", "no_such_commit", 1),
         ("2026-1-1", "unknown_selector", 2),
-        ("tag:v1", "unknown_selector", 2),
+        ("tag:v1", "no_such_tag", 2),
+        ("v1", "unknown_selector", 2),
         ("-1", "unknown_selector", 2),
     ] {
         let run = read("search", &["tea", "--as-of", as_of]).code(code);
@@ -911,7 +913,7 @@ fn the_log_tells_what_each_commit_did() {
     dir.mv2(&["update", "m.mv2", "0", "--tag", "a=b"]).ok();
     dir.mv2(&["delete", "m.mv2", "1"]).ok();
     let log = dir.mv2(&["log", "m.mv2", "--json"]).ok().json();
-    assert_keys(&log, &["v", "as_of", "commits"]);
+    assert_keys(&log, &["v", "as_of", "branch", "commits"]);
     let commits = log["commits"].as_array().unwrap();
     let ids: Vec<u64> = commits
         .iter()
@@ -925,6 +927,7 @@ fn the_log_tells_what_each_commit_did() {
             "time",
             "wall",
             "branch",
+            "parents",
             "message",
             "folder",
             "added",

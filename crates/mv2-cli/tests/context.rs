@@ -98,7 +98,7 @@ fn json_has_the_documented_names() {
     found.sort_unstable();
     assert_eq!(
         found.join(" "),
-        sorted("v as_of query max_tokens tokens text passages")
+        sorted("v as_of branch query max_tokens tokens text passages")
     );
     assert_eq!(context["v"], 1);
     assert_eq!(context["query"], "tea");

@@ -136,8 +136,8 @@ fn the_json_of_the_reference_is_what_is_printed() {
         &["unseal", "a.mv2"],
         &["models"],
     ];
-    for args in runs {
-        let printed = mv2(folder, &[*args, &["--json"]].concat());
+    let compare = |args: &[&str]| {
+        let printed = mv2(folder, &[args, &["--json"]].concat());
         let line = printed.lines().next().unwrap();
         let mut found = BTreeSet::new();
         keys(&serde_json::from_str(line).unwrap(), &mut found);
@@ -153,7 +153,25 @@ fn the_json_of_the_reference_is_what_is_printed() {
             "{}: left the reference, right the command",
             args[0]
         );
+    };
+    runs.iter().for_each(|args| compare(args));
+    let unseen: &[&[&str]] = &[
+        &["branch", "a.mv2", "create", "draft"],
+        &["tag", "a.mv2", "create", "v1"],
+        &["put", "a.mv2", "doc.md", "--branch", "draft"],
+    ];
+    for args in unseen {
+        mv2(folder, args);
     }
+    let runs: &[&[&str]] = &[
+        &["branch", "a.mv2"],
+        &["tag", "a.mv2"],
+        &["merge", "a.mv2", "draft"],
+        &["rewind", "a.mv2", "v1"],
+        &["checkout", "a.mv2", "draft"],
+        &["history", "a.mv2", "doc.md"],
+    ];
+    runs.iter().for_each(|args| compare(args));
 }
 
 /// Names of all fields, at any depth. What users name themselves is left out.
@@ -162,7 +180,8 @@ fn keys(value: &Value, found: &mut BTreeSet<String>) {
         Value::Object(fields) => {
             for (name, field) in fields {
                 found.insert(name.clone());
-                if !["tags", "segments", "metadata"].contains(&name.as_str()) {
+                let own = ["tags", "segments", "metadata"].contains(&name.as_str());
+                if !own || field.is_array() {
                     keys(field, found);
                 }
             }

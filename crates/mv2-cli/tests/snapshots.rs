@@ -285,6 +285,96 @@ fn log() {
 }
 
 #[test]
+fn branches_and_tags() {
+    let dir = memory();
+    Transcript::new(&dir)
+        .run(&["branch", "m.mv2"])
+        .run(&["branch", "m.mv2", "create", "draft"])
+        .json(&["branch", "m.mv2", "create", "old", "1"])
+        .run(&["branch", "m.mv2", "create", "draft"])
+        .run(&["branch", "m.mv2", "create", "1st"])
+        .run(&["branch", "m.mv2", "create", "new", "drfat"])
+        .run(&["branch", "m.mv2", "create"])
+        .run(&["branch", "m.mv2", "list", "draft"])
+        .run(&["branch", "m.mv2", "rename", "old", "older"])
+        .json(&["branch", "m.mv2", "delete", "older"])
+        .run(&["branch", "m.mv2", "delete", "main"])
+        .run(&["checkout", "m.mv2", "draft"])
+        .run(&["checkout", "m.mv2", "draft"])
+        .json(&["checkout", "m.mv2", "main"])
+        .json(&["checkout", "m.mv2", "drafd"])
+        .wide_and_narrow(&["branch", "m.mv2"])
+        .json(&["branch", "m.mv2"])
+        .run(&["tag", "m.mv2"])
+        .run(&["tag", "m.mv2", "create", "v1", "~1"])
+        .json(&["tag", "m.mv2", "create", "draft", "v1"])
+        .run(&["tag", "m.mv2", "rename", "v1", "v1.0"])
+        .run(&["tag", "m.mv2", "delete", "v1"])
+        .run(&["tag", "m.mv2"])
+        .json(&["tag", "m.mv2"])
+        .run(&["get", "m.mv2", "pump.txt", "--as-of", "v1.0", "--raw"])
+        .run(&["get", "m.mv2", "pump.txt", "--as-of", "draft"])
+        .run(&["search", "m.mv2", "pump", "--as-of", "v2.0"])
+        .run(&["search", "m.mv2", "pump", "--as-of", "1999"])
+        .run(&["search", "m.mv2", "pump", "--as-of", "1999-12"])
+        .run(&["search", "m.mv2", "pump", "--branch", "drafts"])
+        .check("branches_and_tags");
+}
+
+#[test]
+fn merge_rewind_and_graph() {
+    let dir = memory();
+    dir.write("kept.txt", "The boiler is older than the house.");
+    dir.write("other.txt", "Estimate for the pump: 470 euros.");
+    let on = |branch: &str, args: &[&str]| {
+        dir.mv2(&[args, &["--branch", branch]].concat()).ok();
+    };
+    dir.mv2(&["branch", "m.mv2", "create", "draft"]).ok();
+    on("draft", &["put", "m.mv2", "kept.txt"]);
+    on("draft", &["update", "m.mv2", "pump.txt", "other.txt"]);
+    on("main", &["delete", "m.mv2", "0", "--message", "sold"]);
+    on("main", &["update", "m.mv2", "pump.txt", "kept.txt"]);
+    Transcript::new(&dir)
+        .run(&["search", "m.mv2", "boiler older", "--mode", "lex"])
+        .json(&[
+            "search",
+            "m.mv2",
+            "boiler older",
+            "--mode",
+            "lex",
+            "--branch",
+            "draft",
+            "--ids-only",
+        ])
+        .run(&["diff", "m.mv2", "main", "draft"])
+        .run(&["merge", "m.mv2", "draft"])
+        .json(&["merge", "m.mv2", "draft"])
+        .run(&[
+            "merge",
+            "m.mv2",
+            "draft",
+            "--theirs",
+            "--message",
+            "as drafted",
+        ])
+        .json(&["merge", "m.mv2", "draft"])
+        .run(&["merge", "m.mv2", "main", "--branch", "draft", "--ours"])
+        .run(&["merge", "m.mv2", "draf"])
+        .run(&["rewind", "m.mv2", "1"])
+        .json(&["rewind", "m.mv2", "~0"])
+        .run(&["rewind", "m.mv2", "99"])
+        .wide_and_narrow(&["log", "m.mv2", "--graph"])
+        .run(&[
+            "log", "m.mv2", "--graph", "--branch", "draft", "--limit", "3",
+        ])
+        .run(&["log", "m.mv2", "--branch", "draft"])
+        .run(&["log", "m.mv2", "--all"])
+        .json(&["log", "m.mv2", "--all", "--limit", "2"])
+        .run(&["history", "m.mv2", "pump.txt", "--branch", "draft"])
+        .check("merge_rewind_and_graph");
+}
+
+#[test]
 fn diff_and_history() {
     let dir = memory();
     dir.mv2(&["delete", "m.mv2", "0"]).ok();

@@ -15,7 +15,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Exit> {
     let options = with_embedder(open_options(global), args.embedder.as_deref())?;
     let memory = options.open_read_only(&args.file)?;
-    let context = snapshot(&memory, &args.past)?.context(ContextRequest {
+    let context = snapshot(&memory, &args.past, output)?.context(ContextRequest {
         query: args.query.join(" "),
         mode: args.mode.into(),
         max_tokens: args.max_tokens,
@@ -28,6 +28,7 @@ pub(super) fn run(
             v: json::VERSION,
             query: &context.query,
             as_of: context.commit.get(),
+            branch: context.branch.as_deref(),
             max_tokens: args.max_tokens,
             tokens: context.tokens,
             text: &context.text,

@@ -6,10 +6,10 @@ use crate::interrupt;
 use crate::output::json::{CommitRef, Deleted, DeletedFrame};
 use crate::output::{Output, human, json};
 
-use super::{Target, open_options, tidy_up};
+use super::{Target, on_branch, open_options, tidy_up};
 
 pub(super) fn run(args: &DeleteArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
-    let mut memory = open_options(global).open(&args.file)?;
+    let mut memory = on_branch(open_options(global), &args.on).open(&args.file)?;
     // Under the lock, so that what is looked up is what is deleted.
     memory.begin()?;
     let snapshot = memory.snapshot()?;

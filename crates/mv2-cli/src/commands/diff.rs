@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mv2::{Clock as _, CommitId, FrameId, Selector, Snapshot, SystemClock, text};
+use mv2::{CommitId, FrameId, Snapshot, text};
 use similar::TextDiff;
 
 use crate::cli::{DiffArgs, Global};
@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::output::json::{CommitRef, DiffFrame, DiffPair};
 use crate::output::{Output, human, json};
 
-use super::open_options;
+use super::{head, open_options, selector};
 
 /// Texts that take longer to compare get a rougher diff, which is as right.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,23 +20,10 @@ const MAX_BYTES: usize = 16 << 20;
 
 pub(super) fn run(args: &DiffArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
     let memory = open_options(global).open_read_only(&args.file)?;
-    let newest = memory.snapshot()?;
-    let now = SystemClock.now();
-    let from = newest.at(Selector::parse(&args.from, now)?)?;
-    let to = newest.at(Selector::parse(&args.to, now)?)?;
-    let mut changes = match from.commit_id() <= to.commit_id() {
-        true => to.changes_since(from.commit_id())?,
-        false => {
-            // Back in time: what was added goes, and old versions take their places again.
-            let mut changes = from.changes_since(to.commit_id())?;
-            std::mem::swap(&mut changes.added, &mut changes.deleted);
-            changes
-                .superseded
-                .iter_mut()
-                .for_each(|pair| *pair = (pair.1, pair.0));
-            changes
-        }
-    };
+    let head = head(&memory, &args.on)?;
+    let from = head.at(selector(&args.from)?)?;
+    let to = head.at(selector(&args.to)?)?;
+    let mut changes = to.changes_since(from.commit_id())?;
     changes.superseded.sort_unstable_by_key(|pair| pair.1);
     let exit = match (
         &changes.added[..],

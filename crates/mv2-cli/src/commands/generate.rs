@@ -28,22 +28,22 @@ const JSON: &[(&str, &str, &str)] = &[
         r#"{"v":1,"query","mode","as_of","branch","took_ms","total","total_relation","next_cursor","hits":[{"rank","frame_id","uri","title","text","score","lex":{"rank","score"},"vec","timestamp","commit","kind","tags":{"..."},"labels":[],"matches":[[start,end]]}]}"#,
         "`total` is exact if `total_relation` is `eq`, and a lower bound if it is `gte`. `matches` are byte \
          ranges of `text`. A query that could not be read as such adds `warning`. `lex` and `vec` are \
-         `null` where that index does not have the hit among its best. `branch` is `main` in this version.",
+         `null` where that index does not have the hit among its best.",
     ),
     (
         "context",
-        r#"{"v":1,"query","as_of","max_tokens","tokens","text","passages":[{"rank","frame_id","uri","title","text","start","end","score","timestamp","commit"}]}"#,
+        r#"{"v":1,"query","as_of","branch","max_tokens","tokens","text","passages":[{"rank","frame_id","uri","title","text","start","end","score","timestamp","commit"}]}"#,
         "`text` is what is printed without `--json`, and `rank` the number by which it cites a passage. `start` and \
          `end` are byte offsets into the document's text. `tokens` are estimated.",
     ),
     (
         "timeline",
-        r#"{"v":1,"as_of","since","until","frames":[{"frame_id","uri","title","preview","timestamp","commit","kind","tags":{"..."},"labels":[]}],"next_cursor"}"#,
+        r#"{"v":1,"as_of","branch","since","until","frames":[{"frame_id","uri","title","preview","timestamp","commit","kind","tags":{"..."},"labels":[]}],"next_cursor"}"#,
         "`since` and `until` are what the flags meant. `next_cursor` is `null` at the end.",
     ),
     (
         "get",
-        r#"{"v":1,"as_of","frame_id","uri","title","text","bytes","timestamp","commit","kind","track","tags":{"..."},"labels":[],"metadata"}"#,
+        r#"{"v":1,"as_of","branch","frame_id","uri","title","text","bytes","timestamp","commit","kind","track","tags":{"..."},"labels":[],"metadata"}"#,
         "`text` is `null` if the document is not text.",
     ),
     (
@@ -58,8 +58,8 @@ const JSON: &[(&str, &str, &str)] = &[
     ),
     (
         "log",
-        r#"{"v":1,"as_of","commits":[{"id","time","wall","branch","message","folder","added","superseded","deleted"}]}"#,
-        "The last three are numbers. With `--frames` they are lists: of frames, of \
+        r#"{"v":1,"as_of","branch","commits":[{"id","time","wall","branch","parents":[],"message","folder","added","superseded","deleted"}]}"#,
+        "`parents` are the commit before and, of a merge, that of the other branch. The last three are numbers. With `--frames` they are lists: of frames, of \
          `{\"frame_id\",\"by\"}`, and of frames.",
     ),
     (
@@ -70,12 +70,40 @@ const JSON: &[(&str, &str, &str)] = &[
     ),
     (
         "history",
-        r#"{"v":1,"as_of","uri","versions":[{"frame_id","commit","time","title","bytes","end":{"commit","by"},"diff"}]}"#,
+        r#"{"v":1,"as_of","branch","uri","versions":[{"frame_id","commit","time","title","bytes","end":{"commit","by"},"diff"}]}"#,
         "`commit` put the version, `end` says what ended it: `null` if nothing did, `by` is `null` if it was deleted. `diff` is to the version before, with `--diff`.",
     ),
     (
+        "branch",
+        r#"{"v":1,"branches":[{"name","head","base","checked_out","time"}]}"#,
+        "`head` is its newest commit, `time` that one's, `base` the commit that it began at. `create`, `delete` and `rename` print \
+         `{\"v\":1,\"commit\":{\"id\",\"time\"},\"action\",\"name\",\"at\",\"was\"}`: `action` is `created`, `deleted` or `renamed`, `at` the \
+         commit of what was created, `was` the name before.",
+    ),
+    (
+        "tag",
+        r#"{"v":1,"tags":[{"name","commit","time"}]}"#,
+        "`time` is that of the commit. `create`, `delete` and `rename` print the same as those of `mv2 branch`.",
+    ),
+    (
+        "checkout",
+        r#"{"v":1,"commit":{"id","time"},"branch","head"}"#,
+        "`commit` is `null` if the branch was checked out already.",
+    ),
+    (
+        "merge",
+        r#"{"v":1,"commit":{"id","time"},"branch","merged","frames","conflicts":[]}"#,
+        "`frames` became visible on `branch`; `conflicts` are uris that both sides had changed. `commit` is `null` if there was nothing to \
+         bring. A conflict is the error `merge_conflict`, with the list `uris` beside `hint`.",
+    ),
+    (
+        "rewind",
+        r#"{"v":1,"commit":{"id","time"},"branch","to","was"}"#,
+        "`to` is the commit whose state it is now, `was` the newest one before.",
+    ),
+    (
         "stats",
-        r#"{"v":1,"as_of","frames","frames_total","commits","payload_bytes","file_bytes","live_bytes","dead_bytes","wal_bytes","wal_used_bytes","tail_frames","embedder","segments":{"..."},"sealed","advice"}"#,
+        r#"{"v":1,"as_of","branch","frames","frames_total","commits","payload_bytes","file_bytes","live_bytes","dead_bytes","wal_bytes","wal_used_bytes","tail_frames","embedder","segments":{"..."},"sealed","advice"}"#,
         "`frames` are the visible ones. What is said of the file is of the file as it is now. `embedder` names what made the vectors, `null` if there are none. `segments` counts live segments by kind. `advice` is `vacuum` or `null`.",
     ),
     (
@@ -130,7 +158,7 @@ as a whole is in [its README](../crates/mv2-cli/README.md). Flags may stand befo
 const JSON_HEAD: &str = "\
 With `--json` a command prints one object, `put` one per line and commit, each with `\"v\":1`. Fields may be added
 within a version; none is renamed, removed or given another meaning. Times are RFC 3339 in UTC. A field without a
-value is `null`. `as_of` is the commit that was read. Below, a name without a value stands for a field whose value is plain.
+value is `null`. `as_of` is the commit that was read, `branch` the branch that it was read on. Below, a name without a value stands for a field whose value is plain.
 
 An error is `{\"error\":{\"kind\",\"message\",\"hint\"}}` on standard error, and a line or file of an import that was
 skipped `{\"skipped\":{\"source\",\"line\",\"kind\",\"message\"}}`.

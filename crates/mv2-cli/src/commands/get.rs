@@ -1,6 +1,6 @@
 //! `mv2 get FILE ID|URI`.
 
-use mv2::{CommitId, Frame, text};
+use mv2::{Frame, Snapshot, text};
 use serde_json::Value;
 
 use crate::cli::{GetArgs, Global};
@@ -11,7 +11,7 @@ use super::{Target, open_options, snapshot};
 
 pub(super) fn run(args: &GetArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
     let memory = open_options(global).open_read_only(&args.file)?;
-    let snapshot = snapshot(&memory, &args.past)?;
+    let snapshot = snapshot(&memory, &args.past, output)?;
     let id = Target::parse(&args.target).resolve(&snapshot)?;
     if args.raw {
         // Piece by piece: a large document is never in memory as a whole.
@@ -26,14 +26,14 @@ pub(super) fn run(args: &GetArgs, global: &Global, output: &mut Output) -> anyho
     }
     let frame = snapshot.frame(id)?;
     if output.is_json() {
-        print_json(&frame, snapshot.commit_id(), output)?;
+        print_json(&frame, &snapshot, output)?;
     } else {
         print(&frame, output)?;
     }
     Ok(Exit::Done)
 }
 
-fn print_json(frame: &Frame, as_of: CommitId, output: &mut Output) -> anyhow::Result<()> {
+fn print_json(frame: &Frame, snapshot: &Snapshot, output: &mut Output) -> anyhow::Result<()> {
     let meta = &frame.meta;
     let metadata = match &meta.metadata {
         // The library stores JSON only; what another writer left is shown as the text it is.
@@ -42,7 +42,8 @@ fn print_json(frame: &Frame, as_of: CommitId, output: &mut Output) -> anyhow::Re
     };
     output.json(&json::Get {
         v: json::VERSION,
-        as_of: as_of.get(),
+        as_of: snapshot.commit_id().get(),
+        branch: snapshot.branch(),
         frame_id: meta.id.get(),
         uri: meta.uri.as_deref(),
         title: meta.title.as_deref(),

@@ -14,7 +14,7 @@ pub(super) fn run(
     output: &mut Output,
 ) -> anyhow::Result<Exit> {
     let memory = open_options(global).open_read_only(&args.file)?;
-    let snapshot = snapshot(&memory, &args.past)?;
+    let snapshot = snapshot(&memory, &args.past, output)?;
     let versions = snapshot.versions(&args.uri)?;
     let mut told = Vec::new();
     for (at, version) in versions.iter().enumerate().rev() {
@@ -44,6 +44,7 @@ pub(super) fn run(
         output.json(&json::History {
             v: json::VERSION,
             as_of: snapshot.commit_id().get(),
+            branch: snapshot.branch(),
             uri: &args.uri,
             versions: told,
         })?;

@@ -1,6 +1,8 @@
 //! One module for each command, and what they share.
 
 mod backup;
+mod branch;
+mod checkout;
 mod completions;
 mod context;
 mod create;
@@ -8,15 +10,19 @@ mod delete;
 mod diff;
 mod generate;
 mod get;
+mod graph;
 mod history;
 mod log;
+mod merge;
 mod models;
 mod optimize;
 mod put;
 mod reembed;
+mod rewind;
 mod seal;
 mod search;
 mod stats;
+mod tag;
 mod timeline;
 mod unseal;
 mod update;
@@ -34,7 +40,9 @@ use mv2::{
     Timestamp, When, text,
 };
 
-use crate::cli::{Cli, Command, DocumentArgs, EmbeddingArgs, FilterArgs, Global, PastArgs};
+use crate::cli::{
+    BranchArgs, Cli, Command, DocumentArgs, EmbeddingArgs, FilterArgs, Global, PastArgs,
+};
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::output::progress::Spinner;
@@ -54,6 +62,11 @@ pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
         Command::Log(args) => log::run(args, global, output),
         Command::Diff(args) => diff::run(args, global, output),
         Command::History(args) => history::run(args, global, output),
+        Command::Branch(args) => branch::run(args, global, output),
+        Command::Tag(args) => tag::run(args, global, output),
+        Command::Checkout(args) => checkout::run(args, global, output),
+        Command::Merge(args) => merge::run(args, global, output),
+        Command::Rewind(args) => rewind::run(args, global, output),
         Command::Stats(args) => stats::run(args, global, output),
         Command::Verify(args) => verify::run(args, output),
         Command::Reembed(args) => reembed::run(args, global, output),
@@ -83,21 +96,51 @@ fn with_embedder(options: OpenOptions, name: Option<&str>) -> anyhow::Result<Ope
     })
 }
 
+/// The options with the branch that is named, if one is.
+fn on_branch(options: OpenOptions, args: &BranchArgs) -> OpenOptions {
+    match &args.branch {
+        Some(name) => options.branch(name),
+        None => options,
+    }
+}
+
 /// How a memory is opened that documents are put into.
-fn writing_options(global: &Global, args: &EmbeddingArgs) -> anyhow::Result<OpenOptions> {
+fn writing_options(
+    global: &Global,
+    args: &EmbeddingArgs,
+    on: &BranchArgs,
+) -> anyhow::Result<OpenOptions> {
+    let options = on_branch(open_options(global), on);
     match args.no_embed {
-        true => Ok(open_options(global).no_embedder()),
-        false => with_embedder(open_options(global), args.embedder.as_deref()),
+        true => Ok(options.no_embedder()),
+        false => with_embedder(options, args.embedder.as_deref()),
+    }
+}
+
+/// The head of the branch that is asked for, by default the one that is checked out.
+fn head(memory: &Memvid, on: &BranchArgs) -> mv2::Result<Snapshot> {
+    match &on.branch {
+        Some(name) => memory.at(Selector::Branch(name.clone())),
+        None => memory.snapshot(),
     }
 }
 
 /// The memory at the commit that is asked for, the newest by default.
-fn snapshot(memory: &Memvid, past: &PastArgs) -> mv2::Result<Snapshot> {
-    let newest = memory.snapshot()?;
-    match &past.as_of {
-        Some(text) => newest.at(Selector::parse(text, SystemClock.now())?),
-        None => Ok(newest),
+fn snapshot(memory: &Memvid, past: &PastArgs, output: &mut Output) -> mv2::Result<Snapshot> {
+    let head = head(memory, &past.on)?;
+    let Some(text) = &past.as_of else {
+        return Ok(head);
+    };
+    let then = head.at(selector(text)?)?;
+    if then.commit_id().get() == 0 && !output.is_json() {
+        output.message("note: that is before the first commit, where the memory is empty");
     }
+    Ok(then)
+}
+
+/// The commit that a text names.
+fn selector(text: &str) -> mv2::Result<Selector> {
+    Selector::parse(text, SystemClock.now())
 }
 
 /// Housekeeping that is due after a small change, once its result is printed: one piece at the most, so that nobody waits

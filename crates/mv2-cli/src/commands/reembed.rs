@@ -7,14 +7,15 @@ use crate::output::json::CommitRef;
 use crate::output::progress::Progress;
 use crate::output::{Output, human, json};
 
-use super::{open_options, tidy_up, with_embedder};
+use super::{on_branch, open_options, tidy_up, with_embedder};
 
 pub(super) fn run(
     args: &ReembedArgs,
     global: &Global,
     output: &mut Output,
 ) -> anyhow::Result<Exit> {
-    let options = with_embedder(open_options(global), args.embedder.as_deref())?;
+    let options = on_branch(open_options(global), &args.on);
+    let options = with_embedder(options, args.embedder.as_deref())?;
     let mut memory = options.open(&args.file)?;
     let progress = Progress::frames(output.draws_progress());
     let frames = memory.reembed(&mut |at, end| progress.at(at, end))?;

@@ -14,16 +14,13 @@ use super::{Target, filter, open_options, snapshot, with_embedder};
 /// Columns that the rank takes at the left.
 const INDENT: usize = 3;
 
-/// The branch that is searched, as long as there is one.
-const BRANCH: &str = "main";
-
 pub(super) fn run(args: &SearchArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
     let cursor = args.cursor.as_deref().map(str::parse::<SearchCursor>);
     let first_page = cursor.transpose().map_err(mv2::Error::from)?;
     let first_page = first_page.map(|page| (page.since(), page.until()));
     let options = with_embedder(open_options(global), args.embedder.as_deref())?;
     let memory = options.open_read_only(&args.file)?;
-    let snapshot = snapshot(&memory, &args.past)?;
+    let snapshot = snapshot(&memory, &args.past, output)?;
     let like = match &args.like {
         Some(target) => Some(Target::parse(target).resolve(&snapshot)?),
         None => None,
@@ -77,7 +74,7 @@ fn print_json(
         query: &response.query,
         mode: response.mode.to_string(),
         as_of: response.commit.get(),
-        branch: Some(BRANCH),
+        branch: response.branch.as_deref(),
         took_ms: round_ms(response.took_ms),
         total: response.total_hits,
         total_relation: response.total_relation.to_string(),

@@ -8,12 +8,13 @@ use super::{open_options, snapshot};
 
 pub(super) fn run(args: &StatsArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
     let memory = open_options(global).open_read_only(&args.file)?;
-    let snapshot = snapshot(&memory, &args.past)?;
+    let snapshot = snapshot(&memory, &args.past, output)?;
     let stats = snapshot.stats()?;
     if output.is_json() {
         output.json(&json::Stats {
             v: json::VERSION,
             as_of: snapshot.commit_id().get(),
+            branch: snapshot.branch(),
             frames: stats.active_frame_count,
             frames_total: stats.frame_count,
             commits: stats.commit_count,

@@ -21,12 +21,13 @@ pub(super) fn run(
     let query = query(args, SystemClock.now())?;
     let memory = open_options(global).open_read_only(&args.file)?;
     let (since, until) = (query.since, query.until);
-    let snapshot = snapshot(&memory, &args.past)?;
+    let snapshot = snapshot(&memory, &args.past, output)?;
     let timeline = snapshot.timeline(query)?;
     if output.is_json() {
         output.json(&json::Timeline {
             v: json::VERSION,
             as_of: snapshot.commit_id().get(),
+            branch: snapshot.branch(),
             since: since.map(|time| time.to_string()),
             until: until.map(|time| time.to_string()),
             frames: timeline
@@ -118,7 +119,7 @@ fn print_entry(entry: &TimelineEntry, output: &mut Output) -> anyhow::Result<()>
 }
 
 /// A time for a person, to the second.
-fn second(time: Timestamp) -> String {
+pub(super) fn second(time: Timestamp) -> String {
     let text = time.to_string();
     let whole = text.split('.').next().unwrap_or(&text);
     whole.replacen('T', " ", 1)

@@ -31,7 +31,7 @@ pub(super) fn run(args: &UpdateArgs, global: &Global, output: &mut Output) -> an
         }
         None => None,
     };
-    let mut memory = writing_options(global, &args.embedding)?.open(&args.file)?;
+    let mut memory = writing_options(global, &args.embedding, &args.on)?.open(&args.file)?;
     memory.begin()?;
     let snapshot = memory.snapshot()?;
     let id = Target::parse(&args.target).resolve(&snapshot)?;

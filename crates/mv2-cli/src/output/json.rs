@@ -19,12 +19,15 @@ pub(crate) struct ErrorObject<'a> {
     pub(crate) error: ErrorBody<'a>,
 }
 
-/// What went wrong. `kind` is stable and one of the library's, or `usage`.
+/// What went wrong. `kind` is stable and one of the library's, or `usage`. Of a merge, `uris` are the documents that both sides
+/// changed.
 #[derive(Serialize)]
 pub(crate) struct ErrorBody<'a> {
     pub(crate) kind: &'a str,
     pub(crate) message: &'a str,
     pub(crate) hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) uris: Option<&'a [String]>,
 }
 
 /// A line of an import that was skipped, on standard error:
@@ -143,6 +146,7 @@ pub(crate) struct Context<'a> {
     pub(crate) v: u32,
     pub(crate) query: &'a str,
     pub(crate) as_of: u64,
+    pub(crate) branch: Option<&'a str>,
     pub(crate) max_tokens: usize,
     pub(crate) tokens: usize,
     pub(crate) text: &'a str,
@@ -258,6 +262,7 @@ impl From<SideRank> for Side {
 pub(crate) struct Timeline<'a> {
     pub(crate) v: u32,
     pub(crate) as_of: u64,
+    pub(crate) branch: Option<&'a str>,
     pub(crate) since: Option<String>,
     pub(crate) until: Option<String>,
     pub(crate) frames: Vec<TimelineFrame<'a>>,
@@ -299,6 +304,7 @@ impl<'a> From<&'a TimelineEntry> for TimelineFrame<'a> {
 pub(crate) struct Get<'a> {
     pub(crate) v: u32,
     pub(crate) as_of: u64,
+    pub(crate) branch: Option<&'a str>,
     pub(crate) frame_id: u64,
     pub(crate) uri: Option<&'a str>,
     pub(crate) title: Option<&'a str>,
@@ -313,14 +319,15 @@ pub(crate) struct Get<'a> {
     pub(crate) metadata: Value,
 }
 
-/// One commit of `mv2 log`, which prints `{"v":1,"as_of":...,"commits":[...]}`, newest first. `folder` is the one whose import it is
-/// part of.
+/// One commit of `mv2 log`, which prints `{"v":1,"as_of":...,"branch":...,"commits":[...]}`, newest first. `branch` is the one that it was made
+/// on, `parents` the commit before it and that of the other branch if it is a merge. `folder` is the one whose import it is part of.
 #[derive(Serialize)]
 pub(crate) struct LogCommit<'a> {
     pub(crate) id: u64,
     pub(crate) time: String,
     pub(crate) wall: String,
-    pub(crate) branch: &'a str,
+    pub(crate) branch: Option<&'a str>,
+    pub(crate) parents: Vec<u64>,
     pub(crate) message: Option<&'a str>,
     pub(crate) folder: Option<String>,
     #[serde(flatten)]
@@ -352,12 +359,88 @@ pub(crate) struct Superseded {
     pub(crate) by: u64,
 }
 
+/// `mv2 branch` alone, by name.
+#[derive(Serialize)]
+pub(crate) struct Branches {
+    pub(crate) v: u32,
+    pub(crate) branches: Vec<Branch>,
+}
+
+/// One branch: its newest commit and that one's time, `null` before the first one, and the commit that it began at, 0 for the empty
+/// memory.
+#[derive(Serialize)]
+pub(crate) struct Branch {
+    pub(crate) name: String,
+    pub(crate) head: u64,
+    pub(crate) base: u64,
+    pub(crate) checked_out: bool,
+    pub(crate) time: Option<String>,
+}
+
+/// `mv2 tag` alone, by name.
+#[derive(Serialize)]
+pub(crate) struct Tags {
+    pub(crate) v: u32,
+    pub(crate) tags: Vec<Tag>,
+}
+
+/// One tag: its commit, and that one's time.
+#[derive(Serialize)]
+pub(crate) struct Tag {
+    pub(crate) name: String,
+    pub(crate) commit: u64,
+    pub(crate) time: Option<String>,
+}
+
+/// `mv2 branch` and `mv2 tag` that change something. `action` is `created`, `deleted` or `renamed`; `at` is the commit of what was
+/// created, `was` the name before.
+#[derive(Serialize)]
+pub(crate) struct RefChanged<'a> {
+    pub(crate) v: u32,
+    pub(crate) commit: CommitRef,
+    pub(crate) action: &'static str,
+    pub(crate) name: &'a str,
+    pub(crate) at: Option<u64>,
+    pub(crate) was: Option<&'a str>,
+}
+
+/// `mv2 checkout`. `commit` is `null` if the branch was checked out already.
+#[derive(Serialize)]
+pub(crate) struct CheckedOut<'a> {
+    pub(crate) v: u32,
+    pub(crate) commit: Option<CommitRef>,
+    pub(crate) branch: &'a str,
+    pub(crate) head: u64,
+}
+
+/// `mv2 merge`. `commit` is `null` if there was nothing to bring; `conflicts` are uris that both sides had changed.
+#[derive(Serialize)]
+pub(crate) struct Merged<'a> {
+    pub(crate) v: u32,
+    pub(crate) commit: Option<CommitRef>,
+    pub(crate) branch: &'a str,
+    pub(crate) merged: &'a str,
+    pub(crate) frames: u64,
+    pub(crate) conflicts: Vec<String>,
+}
+
+/// `mv2 rewind`. `to` is the commit whose state it is now, `was` the newest one before.
+#[derive(Serialize)]
+pub(crate) struct Rewound<'a> {
+    pub(crate) v: u32,
+    pub(crate) commit: CommitRef,
+    pub(crate) branch: &'a str,
+    pub(crate) to: u64,
+    pub(crate) was: u64,
+}
+
 /// `mv2 stats`. `frames` are the visible ones. `advice` names a command that is worth running: `vacuum` if more
 /// than 1 MiB is dead and more than half of what is in use without the log.
 #[derive(Serialize)]
 pub(crate) struct Stats<'a> {
     pub(crate) v: u32,
     pub(crate) as_of: u64,
+    pub(crate) branch: Option<&'a str>,
     pub(crate) frames: u64,
     pub(crate) frames_total: u64,
     pub(crate) commits: u64,
@@ -484,6 +567,7 @@ pub(crate) struct DiffPair {
 pub(crate) struct History<'a> {
     pub(crate) v: u32,
     pub(crate) as_of: u64,
+    pub(crate) branch: Option<&'a str>,
     pub(crate) uri: &'a str,
     pub(crate) versions: Vec<HistoryVersion>,
 }

@@ -24,7 +24,7 @@ use crate::output::{Output, human, json};
 pub(super) use self::folder::split as split_message;
 
 use self::batch::{Document, Importer, Source};
-use super::{is_stdin, open_options, put_options, read_stdin, writing_options};
+use super::{head, is_stdin, open_options, put_options, read_stdin, writing_options};
 
 pub(super) fn run(args: &PutArgs, global: &Global, output: &mut Output) -> anyhow::Result<Exit> {
     let is_piped = args.paths.is_empty() || args.paths.iter().any(|path| is_stdin(path));
@@ -55,7 +55,7 @@ fn put_lines(
         );
     }
     let input = jsonl::Input::open(path)?;
-    let memory = writing_options(global, &args.embedding)?.open_or_create(&args.file)?;
+    let memory = writing_options(global, &args.embedding, &args.on)?.open_or_create(&args.file)?;
     let progress = Progress::new(output.draws_progress(), input.bytes());
     let mut importer = Importer::new(memory, args, output, progress);
     jsonl::import(input, &put_options(&args.document, None), &mut importer)?;
@@ -76,7 +76,7 @@ fn put_files(args: &PutArgs, global: &Global, output: &mut Output) -> anyhow::Re
     if args.dry_run {
         return say_vanished(&kept, args, global, output);
     }
-    let memory = writing_options(global, &args.embedding)?.open_or_create(&args.file)?;
+    let memory = writing_options(global, &args.embedding, &args.on)?.open_or_create(&args.file)?;
     let progress = Progress::new(output.draws_progress() && many, Some(plan.bytes()));
     let mut importer = Importer::new(memory, args, output, progress);
     importer.prune(kept);
@@ -93,7 +93,7 @@ fn say_vanished(
     output: &mut Output,
 ) -> anyhow::Result<Exit> {
     let memory = open_options(global).open_read_only(&args.file)?;
-    let snapshot = memory.snapshot()?;
+    let snapshot = head(&memory, &args.on)?;
     let mut frames = Vec::new();
     for kept in kept {
         for (id, uri) in kept.vanished(&snapshot)? {
@@ -153,7 +153,7 @@ fn put_one(
     output: &mut Output,
 ) -> anyhow::Result<Exit> {
     let options: PutOptions = put_options(&args.document, args.uri.as_deref());
-    let memory = writing_options(global, &args.embedding)?.open_or_create(&args.file)?;
+    let memory = writing_options(global, &args.embedding, &args.on)?.open_or_create(&args.file)?;
     let mut importer = Importer::new(memory, args, output, Progress::new(false, None));
     importer.add(Document {
         source: Source::Stdin,
