@@ -23,6 +23,7 @@
 //! | [`refs`] | branches and tags, as properties hold them |
 //! | [`tombstones`] | which frames died when |
 //! | [`properties`] | small named values with their history |
+//! | [`journal`] | searches that were noted down |
 //! | [`attachments`] | what frames carry for an index |
 //! | [`codec`] | compression of payloads |
 //! | [`index`] | the contract with index crates |
@@ -38,6 +39,7 @@ pub mod frame_set;
 pub mod header;
 pub mod ids;
 pub mod index;
+pub mod journal;
 mod key_filter;
 pub mod payload;
 pub mod properties;

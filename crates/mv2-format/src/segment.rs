@@ -35,6 +35,8 @@ impl SegmentKind {
     pub const COMMITS: Self = Self(2);
     /// Tombstones: which frames died in which commit.
     pub const TOMBSTONES: Self = Self(3);
+    /// The journal: searches that were noted down.
+    pub const JOURNAL: Self = Self(6);
     /// Properties: small named values with their history.
     pub const PROPERTIES: Self = Self(7);
     /// What frames carry for an index that was not at hand when they were committed.
@@ -46,13 +48,14 @@ impl SegmentKind {
     /// A time index over a run of frames.
     pub const TIME: Self = Self(18);
 
-    /// The kind's name in messages and JSON: `data`, `commits`, `tombstones`, `properties`, `attachments`, `lex`,
+    /// The kind's name in messages and JSON: `data`, `commits`, `tombstones`, `journal`, `properties`, `attachments`, `lex`,
     /// `vectors`, `time` or `kind-N`.
     pub fn name(self) -> String {
         match self {
             Self::DATA => "data".into(),
             Self::COMMITS => "commits".into(),
             Self::TOMBSTONES => "tombstones".into(),
+            Self::JOURNAL => "journal".into(),
             Self::PROPERTIES => "properties".into(),
             Self::ATTACHMENTS => "attachments".into(),
             Self::LEX => "lex".into(),

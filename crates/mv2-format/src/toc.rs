@@ -72,7 +72,7 @@ pub struct SegmentEntry {
     /// The last commit that it covers; 0 if it knows no commits. For an index the commit whose dead frames were set
     /// apart, 0 if that was not done.
     pub last_commit: CommitId,
-    /// Frames, commits or tombstones in it.
+    /// Frames, commits, tombstones or entries of the journal in it.
     pub rows: u64,
 }
 
@@ -230,6 +230,15 @@ impl Toc {
         }
         for pair in self.segments.windows(2) {
             let [a, b] = pair else { continue };
+            if (a.kind, b.kind) == (SegmentKind::JOURNAL, SegmentKind::JOURNAL)
+                && a.last_commit >= b.first_commit
+            {
+                return Err(Error::invalid(
+                    "journal segment",
+                    format!("commits after {}", a.last_commit),
+                    format!("{} to {}", b.first_commit, b.last_commit),
+                ));
+            }
             let same_index = (a.kind, a.part) == (b.kind, b.part)
                 && a.kind >= SegmentKind::LEX
                 && a.kind != SegmentKind::VECTORS;
@@ -298,6 +307,7 @@ impl SegmentEntry {
             SegmentKind::DATA,
             SegmentKind::COMMITS,
             SegmentKind::TOMBSTONES,
+            SegmentKind::JOURNAL,
             SegmentKind::PROPERTIES,
             SegmentKind::ATTACHMENTS,
             SegmentKind::LEX,
@@ -439,6 +449,18 @@ mod tests {
         assert!(with_history(0, 20, true).is_ok());
         assert!(with_history(0, 20, false).is_ok(), "nothing is alive");
         assert!(with_history(20, 30, true).is_ok());
+        let with_journal = |from: u64, to: u64| {
+            change(&|t| {
+                for (at, commits) in [(0, (1, 2)), (1, (from, to))] {
+                    let mut entry = entry(SegmentKind::JOURNAL, (0, 0), commits);
+                    (entry.optional, entry.id) = (true, SegmentId(40 + at));
+                    t.segments.push(entry);
+                }
+                t.sort();
+            })
+        };
+        assert!(with_journal(3, 4).is_ok());
+        assert!(with_journal(2, 4).is_err(), "commits interleave");
         assert!(with_history(0, 10, true).is_err(), "another range");
         assert!(
             change(&|t| t.segments[0].history = true).is_err(),

@@ -9,7 +9,8 @@ use crate::commits::{self, CommitRow};
 use crate::error::{Error, Result};
 use crate::frame::{Frame, FrameMeta};
 use crate::header::{check_page, seal_page};
-use crate::ids::{CommitId, FileOffset, FrameId, Generation, Timestamp};
+use crate::ids::{CommitId, FileOffset, FrameId, Generation, LineageId, Timestamp};
+use crate::journal::{JournalEntry, check_len};
 use crate::properties::{Property, decode_property, encode_property};
 use crate::segment::PAGE_BYTES;
 use crate::tombstones::{Tombstone, decode_by, encode_by};
@@ -29,6 +30,7 @@ const RECORD_TOMBSTONE: u8 = 2;
 const RECORD_COMMIT: u8 = 3;
 const RECORD_ATTACHMENT: u8 = 4;
 const RECORD_PROPERTY: u8 = 5;
+const RECORD_JOURNAL: u8 = 6;
 
 /// The header of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub struct Batch {
     pub attachments: Vec<Attachment>,
     /// New values of properties, each key once.
     pub properties: Vec<Property>,
+    /// A search that is noted down, in a commit of bookkeeping.
+    pub journal: Option<JournalEntry>,
     /// The commit.
     pub commit: CommitRow,
 }
@@ -118,6 +122,11 @@ impl EncodedRecords {
                 encode_property(out, property);
             });
         }
+        if let Some(entry) = &batch.journal {
+            record(&mut bytes, RECORD_JOURNAL, |out| {
+                out.extend_from_slice(&entry.bytes);
+            });
+        }
         record(&mut bytes, RECORD_COMMIT, |out| {
             commits::encode_row(out, &batch.commit, 0);
             out.extend_from_slice(batch.commit.message.as_bytes());
@@ -128,6 +137,7 @@ impl EncodedRecords {
                 + batch.tombstones.len()
                 + batch.attachments.len()
                 + batch.properties.len()
+                + batch.journal.iter().len()
                 + 1) as u32,
             bytes,
         }
@@ -312,7 +322,17 @@ pub fn decode_records(header: &BatchHeader, records: &[u8]) -> Result<Batch> {
                     .push(decode_property(&mut reader, header.commit)?);
                 reader.finish()?;
             }
-            other => return Err(Error::invalid("log record kind", "1 to 5", other)),
+            RECORD_JOURNAL => {
+                check_len(len)?;
+                let entry = JournalEntry {
+                    commit: header.commit,
+                    bytes: bytes.into(),
+                };
+                if batch.journal.replace(entry).is_some() {
+                    return Err(Error::invalid("journal of a log batch", "one entry", "two"));
+                }
+            }
+            other => return Err(Error::invalid("log record kind", "1 to 6", other)),
         }
     }
     if !committed || count != header.records {
@@ -355,6 +375,13 @@ pub fn decode_records(header: &BatchHeader, records: &[u8]) -> Result<Batch> {
                 attachment.frame,
             ));
         }
+    }
+    if batch.journal.is_some() && batch.commit.lineage != LineageId::BOOKKEEPING {
+        return Err(Error::invalid(
+            "journal of a log batch",
+            "a commit of bookkeeping",
+            format!("lineage {}", batch.commit.lineage),
+        ));
     }
     let keys = batch.properties.iter().map(|property| &property.key);
     if !keys.is_sorted_by(|a, b| a < b) {
@@ -589,6 +616,7 @@ mod tests {
                     value: None,
                 },
             ],
+            journal: None,
             commit: CommitRow {
                 id: CommitId(9),
                 parent: CommitId(8),
@@ -663,6 +691,42 @@ mod tests {
         assert!(!refused(&|_| ()));
         assert!(refused(&|batch| batch.attachments[0].frame = FrameId(7)));
         assert!(refused(&|batch| batch.properties.swap(0, 1)));
+    }
+
+    #[test]
+    fn a_commit_of_bookkeeping_carries_an_entry_of_the_journal() {
+        let noted = |lineage| Batch {
+            journal: Some(JournalEntry {
+                commit: CommitId(9),
+                bytes: b"{}".as_slice().into(),
+            }),
+            commit: CommitRow {
+                id: CommitId(9),
+                lineage,
+                watermark: FrameId(7),
+                ..CommitRow::default()
+            },
+            ..Batch::default()
+        };
+        let decode = |header: &BatchHeader, bytes: &[u8]| {
+            decode_records(
+                header,
+                &bytes[HEADER_BYTES..HEADER_BYTES + header.body_len as usize],
+            )
+        };
+        let batch = noted(LineageId::BOOKKEEPING);
+        let (mut header, bytes) = EncodedRecords::new(&batch).place(&place());
+        assert_eq!(decode(&header, &bytes).unwrap(), batch);
+        let (on_a_branch, other) = EncodedRecords::new(&noted(LineageId(0))).place(&place());
+        assert!(decode(&on_a_branch, &other).is_err());
+        // The record of two bytes once more in front.
+        let mut twice = bytes[..HEADER_BYTES].to_vec();
+        twice.extend_from_slice(&bytes[HEADER_BYTES..HEADER_BYTES + 10]);
+        twice.extend_from_slice(&bytes[HEADER_BYTES..]);
+        header.body_len += 10;
+        header.records += 1;
+        let error = decode(&header, &twice).unwrap_err().to_string();
+        assert!(error.contains("one entry"), "{error}");
     }
 
     #[test]

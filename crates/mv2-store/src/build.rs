@@ -6,6 +6,7 @@ use std::ops::Range;
 use mv2_format::codec::{Density, train_dictionary};
 use mv2_format::commits::{self, CommitRow};
 use mv2_format::data::DataBuilder;
+use mv2_format::journal::{self, JournalEntry};
 use mv2_format::toc::{SegmentEntry, Toc};
 use mv2_format::tombstones::{self, Tombstone};
 use mv2_format::{
@@ -96,6 +97,7 @@ pub(crate) fn build(
     build_data(state, out, compaction, of(SegmentKind::DATA))?;
     build_commits(state, out, compaction)?;
     build_tombstones(state, out, compaction)?;
+    build_journal(state, out, compaction)?;
     build_properties(state, out)?;
     let max = options.checkpoint.max_segments;
     attached::build(state, out, &options.attached, max, adopted)?;
@@ -370,6 +372,45 @@ fn build_tombstones(state: &State, out: &mut Output<'_>, compaction: Compaction)
             history: false,
         };
         out.write(&tombstones::encode(rows), coverage)?;
+    }
+    Ok(())
+}
+
+fn build_journal(state: &State, out: &mut Output<'_>, compaction: Compaction) -> Result<()> {
+    let slots = &state.checkpoint.journal;
+    let tail = &state.tail.journal;
+    let mut sizes: Vec<u64> = slots.iter().map(|slot| slot.entry.body_len).collect();
+    if !tail.is_empty() {
+        sizes.push(tail.iter().map(|entry| entry.bytes.len() as u64).sum());
+    }
+    for (old, with_tail) in groups(slots, compaction.plan_journal(&sizes)) {
+        if let ([slot], false) = (old, with_tail) {
+            out.keep(&slot.entry)?;
+            continue;
+        }
+        let mut entries: Vec<JournalEntry> = Vec::new();
+        for slot in old {
+            let segment = state.journal_rows(slot)?;
+            for index in 0..segment.len() {
+                let entry = segment.entry(index);
+                entries.push(entry.map_err(|source| state.file.format(source))?);
+            }
+        }
+        if with_tail {
+            entries.extend(tail.iter().cloned());
+        }
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            continue;
+        };
+        let coverage = Coverage {
+            kind: SegmentKind::JOURNAL,
+            part: 0,
+            frames: FrameId(0)..FrameId(0),
+            commits: (first.commit, last.commit),
+            rows: entries.len() as u64,
+            history: false,
+        };
+        out.write(&journal::encode(&entries), coverage)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use mv2_format::codec::Density;
 
-/// Data segments are not rebuilt beyond this many bytes: copying them gains nothing.
+/// Segments of data and of the journal are not rebuilt beyond this many bytes: copying them gains nothing.
 const DATA_CAP_BYTES: u64 = 64 << 20;
 
 /// Nor are those of a megabyte joined, as batches of an import leave them, until they are less than one of so many parts of all:
@@ -78,6 +78,14 @@ impl Compaction {
         match self {
             Self::Inline { max, .. } => plan_within(rows, max, INLINE_ROWS, u64::MAX),
             Self::Full | Self::Densest => plan_all(rows, u64::MAX),
+        }
+    }
+
+    /// Groups of segments of the journal, by their bytes.
+    pub(crate) fn plan_journal(self, sizes: &[u64]) -> Vec<Range<usize>> {
+        match self {
+            Self::Inline { max, .. } => plan_within(sizes, max, INLINE_DATA_BYTES, DATA_CAP_BYTES),
+            Self::Full | Self::Densest => plan_all(sizes, DATA_CAP_BYTES),
         }
     }
 

@@ -9,6 +9,7 @@
 //! | `commit` | what a commit writes |
 //! | `transaction` | what a writer has changed and not committed |
 //! | [`snapshot`] | reading a commit |
+//! | `journal` | searches that are noted down |
 //! | `state` | a commit in memory: segments and the log's tail |
 //! | `recovery` | from bytes to a state, and catching up |
 //! | `checkpoint`, `compact`, `output` | folding the log into segments, which of them to rebuild, and writing them |
@@ -25,6 +26,7 @@ mod commit;
 mod compact;
 pub mod error;
 mod file;
+mod journal;
 mod lock;
 mod maintain;
 mod merge;
@@ -45,6 +47,7 @@ pub mod types;
 mod verify;
 
 pub use error::{Error, RefKind, Result};
+pub use journal::Noted;
 pub use snapshot::{Seen, Segment, Snapshot};
 pub use storage::{FileVolume, MemoryVolume, Storage, Volume};
 pub use store::Store;

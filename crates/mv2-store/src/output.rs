@@ -131,7 +131,7 @@ impl<'a> Output<'a> {
         self.append(&tables)?;
         self.segments.push(SegmentEntry {
             kind: coverage.kind,
-            optional: coverage.kind >= SegmentKind::PROPERTIES,
+            optional: coverage.kind >= SegmentKind::JOURNAL,
             history: coverage.history,
             part: coverage.part,
             summary_crc,

@@ -250,7 +250,7 @@ impl Snapshot {
 
 impl State {
     /// The newest commit of the file, of any lineage, that was there at a time.
-    fn newest_at(&self, time: Timestamp) -> Result<CommitId> {
+    pub(crate) fn newest_at(&self, time: Timestamp) -> Result<CommitId> {
         let (mut low, mut high) = (0, self.last_commit().0);
         while low < high {
             let middle = low + (high - low).div_ceil(2);
@@ -486,9 +486,9 @@ impl Store {
     }
 
     /// Commits a transaction that is known to change something.
-    pub(crate) fn commit_now(&mut self, message: String) -> Result<Commit> {
+    pub(crate) fn commit_now(&mut self, message: impl Into<Option<String>>) -> Result<Commit> {
         let committed = self.commit(CommitOptions {
-            message: Some(message),
+            message: message.into(),
             ..CommitOptions::default()
         })?;
         committed.ok_or_else(|| Error::Poisoned {

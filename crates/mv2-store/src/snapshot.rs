@@ -161,11 +161,13 @@ impl Snapshot {
         self.sight.end
     }
 
-    /// Another value for each other snapshot of a file: a key for caches.
+    /// Another value for each other snapshot of a file: a key for caches. A commit of bookkeeping changes nothing that is seen, and no
+    /// value.
     pub fn token(&self) -> [u8; 16] {
-        // Different for each commit that one state can be read at, and the state's own for its newest.
-        let back = self.state.last_commit().0 - self.commit_id().0;
-        (u128::from_le_bytes(self.state.tail.hash) ^ u128::from(back)).to_le_bytes()
+        // Different for each commit that one state can be read at.
+        let (newest, hash) = self.state.tail.seen;
+        let back = newest.0.wrapping_sub(self.commit_id().0);
+        (u128::from_le_bytes(hash) ^ u128::from(back)).to_le_bytes()
     }
 
     /// Figures. Those of frames and commits are of this commit; those of the file are of the file as it is now, in which all

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use mv2_format::commits::{CommitRow, CommitSegment};
 use mv2_format::data::{DataSegment, uri_key};
+use mv2_format::journal::{JournalEntry, JournalSegment};
 use mv2_format::payload::LARGE_PAYLOAD_BYTES;
 use mv2_format::root::Root;
 use mv2_format::toc::{SegmentEntry, Toc};
@@ -39,6 +40,7 @@ pub(crate) struct Checkpoint {
     pub(crate) data: Vec<Arc<Slot<DataSegment>>>,
     pub(crate) commits: Vec<Arc<Slot<CommitSegment>>>,
     pub(crate) tombstones: Vec<Arc<Slot<TombstoneSegment>>>,
+    pub(crate) journal: Vec<Arc<Slot<JournalSegment>>>,
     pub(crate) properties: Vec<Arc<Slot<Arc<Vec<Property>>>>>,
     pub(crate) attachments: Vec<Arc<Slot<Arc<Vec<Attachment>>>>>,
     /// All kinds of index.
@@ -58,6 +60,8 @@ pub(crate) struct Tail {
     pub(crate) end: u64,
     /// What the next batch names as its predecessor.
     pub(crate) hash: [u8; 16],
+    /// The newest commit that is none of bookkeeping, or the root's if there is none in the log, and the hash of its batch.
+    pub(crate) seen: (CommitId, [u8; 16]),
     /// Where the newest batch is, from the start of the log, if there is one.
     pub(crate) last_batch: Option<Range<u64>>,
     pub(crate) frames: Vec<Arc<Frame>>,
@@ -65,6 +69,7 @@ pub(crate) struct Tail {
     /// By frame, and by lineage where a frame died on several.
     pub(crate) dead: BTreeMap<(FrameId, LineageId), Tombstone>,
     pub(crate) attachments: Vec<Attachment>,
+    pub(crate) journal: Vec<JournalEntry>,
     pub(crate) properties: Vec<Property>,
     /// Frames of the tail by uri, oldest first.
     pub(crate) uris: HashMap<String, Vec<FrameId>>,
@@ -138,6 +143,7 @@ impl Checkpoint {
             data: slots_of!(data, |kind| kind == SegmentKind::DATA),
             commits: slots_of!(commits, |kind| kind == SegmentKind::COMMITS),
             tombstones: slots_of!(tombstones, |kind| kind == SegmentKind::TOMBSTONES),
+            journal: slots_of!(journal, |kind| kind == SegmentKind::JOURNAL),
             properties: slots_of!(properties, |kind| kind == SegmentKind::PROPERTIES),
             attachments: slots_of!(attachments, |kind| kind == SegmentKind::ATTACHMENTS),
             indexes: slots_of!(indexes, |kind| kind >= SegmentKind::LEX),
@@ -151,6 +157,7 @@ impl Tail {
     pub(crate) fn new(root: &Root) -> Self {
         Self {
             hash: root.wal_seed(),
+            seen: (root.last_commit, root.wal_seed()),
             ..Self::default()
         }
     }
@@ -167,6 +174,9 @@ impl Tail {
             if frame.meta.payload_frame.is_none() {
                 self.contents.insert(frame.meta.content_hash, frame.meta.id);
             }
+        }
+        if batch.commit.lineage != LineageId::BOOKKEEPING {
+            self.seen = (batch.commit.id, hash);
         }
         self.push_to_fold(batch);
         self.last_batch = Some(self.end..self.end + slot_bytes);
@@ -185,6 +195,7 @@ impl Tail {
                 .insert((tombstone.frame, tombstone.lineage), tombstone);
         }
         self.attachments.extend(batch.attachments);
+        self.journal.extend(batch.journal);
         self.properties.extend(batch.properties);
         match batch.commit.lineage {
             LineageId::BOOKKEEPING => self.bookkeeping += 1,
@@ -673,6 +684,13 @@ impl State {
         slot: &'a Slot<TombstoneSegment>,
     ) -> Result<&'a TombstoneSegment> {
         slot.get(&self.file, TombstoneSegment::open)
+    }
+
+    pub(crate) fn journal_rows<'a>(
+        &self,
+        slot: &'a Slot<JournalSegment>,
+    ) -> Result<&'a JournalSegment> {
+        slot.get(&self.file, JournalSegment::open)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mv2_format::commits::{self, CommitRow, MAX_MESSAGE_BYTES};
 use mv2_format::frame::content_hash;
+use mv2_format::journal::JournalEntry;
 use mv2_format::tombstones::Tombstone;
 use mv2_format::wal::Batch;
 use mv2_format::{Attachment, CommitId, Frame, FrameId, FrameMeta, LineageId, Property, Timestamp};
@@ -26,6 +27,8 @@ pub(crate) struct Transaction {
     second_parent: CommitId,
     /// What becomes of branches and tags.
     refs: BTreeMap<String, Option<Vec<u8>>>,
+    /// What the journal gets.
+    journal: Option<Vec<u8>>,
     /// New frames; the ids continue those of the state.
     frames: Vec<Arc<Frame>>,
     /// Which of them get the commit's time.
@@ -60,6 +63,7 @@ impl Transaction {
             rewinds: false,
             second_parent: CommitId(0),
             refs: BTreeMap::new(),
+            journal: None,
             frames: Vec::new(),
             timeless: Vec::new(),
             contents: HashMap::new(),
@@ -101,6 +105,11 @@ impl Transaction {
         self.refs.extend(refs);
     }
 
+    /// Notes something down in the journal.
+    pub(crate) fn note(&mut self, entry: Vec<u8>) {
+        self.journal = Some(entry);
+    }
+
     /// Takes another head in. Its frames that are named in `hidden`, and ours, are not visible afterwards; some have another in their place.
     pub(crate) fn merge(&mut self, head: CommitId, hidden: BTreeMap<FrameId, Option<FrameId>>) {
         self.second_parent = head;
@@ -114,7 +123,7 @@ impl Transaction {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        !self.changes_memory() && self.refs.is_empty()
+        !self.changes_memory() && self.refs.is_empty() && self.journal.is_none()
     }
 
     /// Whether anything changes that a search or a read could see.
@@ -361,6 +370,10 @@ impl Transaction {
             tombstones: tombstones.collect(),
             attachments: self.attachments.clone(),
             properties: properties.collect(),
+            journal: self.journal.clone().map(|bytes| JournalEntry {
+                commit: id,
+                bytes: bytes.into(),
+            }),
             commit,
         })
     }

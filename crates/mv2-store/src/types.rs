@@ -291,6 +291,17 @@ pub struct Version {
     pub end: Option<(CommitId, Option<FrameId>)>,
 }
 
+impl Version {
+    /// One that is seen from a commit on.
+    pub fn new(frame: FrameId, commit: CommitId) -> Self {
+        Self {
+            frame,
+            commit,
+            end: None,
+        }
+    }
+}
+
 /// Figures of a snapshot and its file.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]

@@ -1,12 +1,14 @@
 //! Checking a file without trusting it.
 
 mod history;
+mod journal;
 
 use std::path::Path;
 
 use mv2_format::checksum::hash32;
 use mv2_format::commits::CommitSegment;
 use mv2_format::data::DataSegment;
+use mv2_format::journal::JournalSegment;
 use mv2_format::root::RootKind;
 use mv2_format::segment::PAGE_BYTES;
 use mv2_format::toc::SegmentEntry;
@@ -35,6 +37,7 @@ pub(crate) fn verify(volume: &dyn Volume, path: &Path, deep: bool) -> Result<Ver
     }
     if deep {
         check.history();
+        check.journal();
     }
     let mut report = check.report;
     report.ok = report.problems.is_empty();
@@ -223,6 +226,10 @@ impl Check<'_> {
                 if self.deep {
                     history::tombstone_rows(&segment, entry).map_err(plain)?;
                 }
+            }
+            SegmentKind::JOURNAL => {
+                let segment = JournalSegment::open(bytes).map_err(plain)?;
+                journal::coverage(&segment, entry).map_err(plain)?;
             }
             SegmentKind::PROPERTIES | SegmentKind::ATTACHMENTS => {
                 let rows = match entry.kind {

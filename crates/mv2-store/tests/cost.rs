@@ -104,6 +104,22 @@ fn small_commits(frames: u64) {
 }
 
 #[test]
+fn an_entry_of_the_journal_is_one_sync_and_one_page() {
+    let volume = memory(10_000);
+    let mut store = open(&volume);
+    for _ in 0..20 {
+        store.append_journal(vec![b'x'; 3_000]).unwrap();
+        let counts = volume.take();
+        assert_eq!((counts.syncs, counts.written_bytes), (1, 4_096));
+    }
+    // As a commit does, the first of another handle makes sure of the one before it.
+    let mut other = open(&volume);
+    other.append_journal(vec![b'x'; 3_000]).unwrap();
+    let counts = volume.take();
+    assert_eq!((counts.syncs, counts.written_bytes), (1, 8_192));
+}
+
+#[test]
 fn a_thousand_commits_take_little_more_than_a_thousand_syncs() {
     let volume = memory(10);
     let mut store = open(&volume);

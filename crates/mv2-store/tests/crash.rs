@@ -10,15 +10,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{IdIndex, indexed, note};
-use mv2_format::FrameId;
+use mv2_format::{CommitId, FrameId};
 use mv2_store::testing::{Fault, FaultyVolume};
 use mv2_store::{
     CheckpointPolicy, CommitOptions, CreateOptions, Error, MemoryVolume, NewFrame, OpenOptions,
     Store,
 };
 
-/// The newest commit, and the visible frames with what their payloads are told by.
+/// The newest commit of the file, and the visible frames with what their payloads are told by. Behind them, from `NOTED` on, what is in
+/// the journal, by commit.
 type Seen = (u64, BTreeMap<u64, Content>);
+
+/// Where entries of the journal stand among the frames.
+const NOTED: u64 = 1 << 40;
 
 /// Length and hash of a payload, so that a failure prints little.
 type Content = (usize, [u8; 16]);
@@ -33,6 +37,7 @@ enum Step {
     Put(Vec<(String, Vec<u8>)>),
     Update(String, Vec<u8>),
     Delete(String),
+    Journal(Vec<u8>),
     Checkpoint,
     Optimize,
 }
@@ -76,6 +81,7 @@ fn workload() -> Vec<Step> {
         put(1..2, 6_000),
         Step::Update("doc-0".into(), b"second version".to_vec()),
         Step::Delete("doc-1".into()),
+        Step::Journal(noise(300, 50)),
         put(2..4, 30),
         Step::Update("doc-0".into(), b"third version".to_vec()),
         put(4..5, 10),
@@ -86,9 +92,11 @@ fn workload() -> Vec<Step> {
         Step::Checkpoint,
         put(16..17, 10),
         Step::Delete("doc-16".into()),
+        Step::Journal(noise(5_000, 51)),
         Step::Optimize,
         put(17..18, 9_000),
         put(18..19, 10),
+        Step::Journal(noise(70_000, 52)),
         Step::Update("doc-5".into(), b"small now".to_vec()),
         // The payload of another document, in the log and then in a segment.
         Step::Put(vec![
@@ -107,7 +115,12 @@ fn seen(store: &Store) -> Seen {
         let id = meta.expect("metadata").id;
         (id.0, content(&snapshot.payload(id).expect("payload")))
     });
-    (snapshot.commit_id().0, frames.collect())
+    let newest = snapshot.last_commit();
+    let noted = snapshot.journal(CommitId(0)..=newest).map(|noted| {
+        let noted = noted.expect("an entry");
+        (NOTED + noted.commit.id.0, content(&noted.entry))
+    });
+    (newest.0, frames.chain(noted).collect())
 }
 
 /// What a step makes of a state; frame ids come from the store.
@@ -135,6 +148,7 @@ fn apply(store: &mut Store, step: &Step) -> Result<(), Error> {
                 store.delete(id)?;
             }
         }
+        Step::Journal(entry) => return store.append_journal(entry.clone()).map(drop),
         Step::Checkpoint => return store.checkpoint(),
         Step::Optimize => return store.optimize(),
     }
@@ -171,6 +185,9 @@ fn model(
             if let Some(old) = uris.remove(uri) {
                 frames.remove(&old);
             }
+        }
+        Step::Journal(entry) => {
+            frames.insert(NOTED + commit + 1, content(entry));
         }
         Step::Checkpoint | Step::Optimize => return (commit, frames),
     }
