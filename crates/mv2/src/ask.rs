@@ -54,11 +54,12 @@ struct Ranked {
     range: Option<Range<u64>>,
 }
 
-/// Answers a request from a snapshot.
+/// Answers a request from a snapshot. `now` is what dates in the query are relative to, on the first page.
 pub(crate) fn search(
     snapshot: &Snapshot,
     indexes: &Indexes,
     request: SearchRequest,
+    now: Timestamp,
 ) -> Result<SearchResponse> {
     let start = Instant::now();
     // What is wrong with the question is said before the file is looked at.
@@ -66,7 +67,7 @@ pub(crate) fn search(
     let commit = snapshot.commit_id();
     let cursor = SearchCursor::of(&request, commit)?;
     // "2h ago" has moved on since the first page; the same words mean the same page here.
-    let now = cursor.map_or_else(|| indexes.temporal.now(), |cursor| cursor.asked_at());
+    let now = cursor.map_or(now, |cursor| cursor.asked_at());
     let offset = cursor.map_or(0, |cursor| cursor.offset());
     let reader = indexes.lexical.reader(snapshot)?;
     let asked = Asked::read(&request, now);

@@ -247,12 +247,13 @@ mod pack {
     use std::collections::HashSet;
     use std::ops::Range;
 
+    use mv2_format::Timestamp;
     use mv2_lex::{DocText, Query};
 
     use super::{Context, ContextRequest, Passage, TokenCount, estimate_tokens};
     use crate::ask::Asked;
     use crate::error::Result;
-    use crate::search::{SearchHit, SearchRequest};
+    use crate::search::{SearchHit, SearchRequest, SearchResponse};
     use crate::snapshot::Snapshot;
 
     /// Passages are sought in so much of a document, a search looks at half of it for a snippet.
@@ -273,7 +274,12 @@ mod pack {
     const WIDE: u32 = 0x2e80;
 
     /// Answers a request from a snapshot.
-    pub(crate) fn pack(snapshot: &Snapshot, request: ContextRequest) -> Result<Context> {
+    pub(crate) fn pack(
+        snapshot: &Snapshot,
+        request: ContextRequest,
+        now: Timestamp,
+        searched: &mut dyn FnMut(&SearchRequest, &SearchResponse) -> Result<()>,
+    ) -> Result<Context> {
         let search = SearchRequest {
             query: request.query.clone(),
             syntax: request.syntax,
@@ -284,8 +290,9 @@ mod pack {
             filter: request.filter,
             ..SearchRequest::default()
         };
-        let query = Asked::read(&search, snapshot.now()).query;
-        let response = snapshot.search(search)?;
+        let query = Asked::read(&search, now).query;
+        let response = snapshot.search_asked_at(search.clone(), now)?;
+        searched(&search, &response)?;
         let candidates = response.hits.len();
         let cap = (request.max_tokens / 4).clamp(MIN_PASSAGE, MAX_PASSAGE);
         let mut text = String::new();

@@ -96,6 +96,30 @@ pub enum Error {
     /// A range, a cursor or a time in writing makes no sense.
     #[error(transparent)]
     Time(#[from] mv2_time::Error),
+    /// A search was to be noted down in the journal, and that failed.
+    #[error("the search was not noted down in the journal: {error}")]
+    NotJournaled {
+        /// Why. It is part of the message and therefore not its source.
+        error: mv2_store::Error,
+    },
+    /// An entry of the journal is not what the format says.
+    #[error(
+        "entry {commit} of the journal cannot be read: its {field} is missing or of another kind"
+    )]
+    JournalEntry {
+        /// The commit that noted it down.
+        commit: CommitId,
+        /// The field.
+        field: &'static str,
+    },
+    /// A range of commits ends before it begins.
+    #[error("the range begins at commit {from} and ends at commit {to}")]
+    BackwardRange {
+        /// Its first commit.
+        from: CommitId,
+        /// Its last.
+        to: CommitId,
+    },
     /// A text names no commit.
     #[error("{text:?} names no commit")]
     UnknownSelector {
@@ -178,7 +202,9 @@ impl Error {
             Self::EmbedderMismatch { .. } => "embedder_mismatch",
             Self::NoEmbedder => "no_embedder",
             Self::UnknownEmbedder { .. } => "unknown_embedder",
-            Self::VectorSpace => "corrupt",
+            Self::VectorSpace | Self::JournalEntry { .. } => "corrupt",
+            Self::NotJournaled { error } => error.kind(),
+            Self::BackwardRange { .. } => "invalid_range",
             #[cfg(feature = "vec")]
             Self::Vector(error) if Self::is_damage(error) => "index_unusable",
             #[cfg(feature = "vec")]
@@ -240,7 +266,23 @@ impl Error {
                 "`mv2 reembed FILE --embedder NAME` makes all of them anew; --no-embed puts without vectors"
             }
             Self::NoEmbedder => "open the memory with an embedder",
-            Self::VectorSpace => "see what is affected with `mv2 verify FILE --deep`",
+            Self::VectorSpace | Self::JournalEntry { .. } => {
+                "see what is affected with `mv2 verify FILE --deep`"
+            }
+            Self::NotJournaled { error } => match error {
+                mv2_store::Error::Sealed { .. } => {
+                    "search without the journal, or make the file writable with `mv2 unseal FILE`"
+                }
+                mv2_store::Error::ReadOnly { .. } => {
+                    "open the file for writing, or search without the journal"
+                }
+                mv2_store::Error::InTransaction { .. } => {
+                    "commit or roll back first, or ask a snapshot, whose searches are not noted down"
+                }
+                mv2_store::Error::Limit(_) => "ask for fewer hits, or search without the journal",
+                error => return error.hint(),
+            },
+            Self::BackwardRange { .. } => "name the earlier commit first",
             #[cfg(feature = "vec")]
             Self::Vector(error) if !Self::is_damage(error) => return None,
             #[cfg(feature = "vec")]

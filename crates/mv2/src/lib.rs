@@ -31,6 +31,8 @@
 //! | [`SearchRequest`], [`SearchResponse`] | a question and its answer |
 //! | [`ContextRequest`], [`Context`] | passages for a prompt, under a budget of tokens |
 //! | [`Filter`] | which documents both consider |
+//! | [`RecordedSearch`], [`Replay`] | searches that were noted down, and making them again |
+//! | [`Audit`] | since when what is found was known |
 //! | [`TimelineQuery`], [`Timeline`] | what happened when |
 //! | [`Stats`], [`Rewritten`] | figures of the file, and what a vacuum or a seal made of it |
 //! | [`text`], [`time`] | what counts as text; how a time is written |
@@ -54,6 +56,7 @@
 
 #[cfg(feature = "lex")]
 mod ask;
+mod audit;
 mod branch;
 mod context;
 #[cfg(feature = "lex")]
@@ -68,11 +71,13 @@ mod filter;
 mod fusion;
 mod housekeeping;
 mod indexes;
+mod journal;
 #[cfg(feature = "lex")]
 mod lexical;
 mod memory;
 mod options;
 mod put;
+mod replay;
 mod rewrite;
 mod search;
 mod selector;
@@ -94,12 +99,14 @@ pub use mv2_store as store;
 #[cfg(feature = "vec")]
 pub use mv2_vec as vec;
 
+pub use audit::{AUDIT_DEPTH, Audit, AuditedHit, AuditedVersion};
 pub use branch::MergeOptions;
 pub use context::{Context, ContextRequest, ContextRequestBuilder, Passage, estimate_tokens};
 #[cfg(feature = "lex")]
 pub use cursor::SearchCursor;
 pub use error::{CursorError, Error, Result};
 pub use filter::Filter;
+pub use journal::{RecordedHit, RecordedSearch};
 pub use memory::Memvid;
 pub use mv2_format::{CommitId, Frame, FrameId, FrameMeta, LineageId, SegmentId, Timestamp};
 pub use mv2_store::{
@@ -109,6 +116,7 @@ pub use mv2_store::{
 pub use mv2_time::{Cursor as TimelineCursor, When};
 pub use options::OpenOptions;
 pub use put::{PutOptions, PutOptionsBuilder, PutOutcome};
+pub use replay::{Difference, HitChange, Replay, ReplayOptions, ReplayStep, ReplayedSearch};
 pub use rewrite::Rewritten;
 pub use search::{
     Mode, SearchHit, SearchRequest, SearchRequestBuilder, SearchResponse, SideRank, Syntax,

@@ -1,20 +1,23 @@
 //! The handle of a memory file: puts, commits, reads and searches.
 
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 use std::sync::Arc;
 
 use mv2_format::index::Effort;
-use mv2_format::{Frame, FrameId, FrameMeta};
+use mv2_format::{CommitId, Frame, FrameId, FrameMeta};
 use mv2_store::{Changes, Commit, CommitOptions, CreateOptions, PutStatus, Store, VerifyReport};
 
+use crate::audit::Audit;
 use crate::context::{Context, ContextRequest};
 use crate::error::{Error, Result};
 use crate::housekeeping::Housekeeper;
 use crate::indexes::Indexes;
+use crate::journal::{Journal, RecordedSearch};
 use crate::options::OpenOptions;
 use crate::put::{PutOptions, PutOutcome};
+use crate::replay::{Replay, ReplayOptions};
 use crate::rewrite::Rewritten;
 use crate::search::{SearchRequest, SearchResponse};
 use crate::selector::Selector;
@@ -48,6 +51,8 @@ pub struct Memvid {
     /// Frames that this handle put since it took the lock.
     pending: Option<Range<FrameId>>,
     pub(crate) housekeeper: Housekeeper,
+    /// Where searches are noted down, if they are.
+    journal: Option<Journal>,
     indexes: Arc<Indexes>,
     #[cfg(feature = "vec")]
     embedding: crate::embedding::Embedding,
@@ -99,6 +104,7 @@ impl Memvid {
         create: CreateOptions,
         indexes: Indexes,
         housekeeper: Housekeeper,
+        journal: Option<Journal>,
         #[cfg(feature = "vec")] embedding: crate::embedding::Embedding,
     ) -> Self {
         Self {
@@ -109,6 +115,7 @@ impl Memvid {
             create,
             pending: None,
             housekeeper,
+            journal,
         }
     }
 
@@ -590,10 +597,11 @@ impl Memvid {
         self.snapshot()?.at(selector)
     }
 
-    /// Searches the memory. See [`Snapshot::search`].
+    /// Searches the memory. See [`Snapshot::search`]. With the [journal](OpenOptions::journal) on it is noted down.
     ///
     /// # Errors
-    /// As for [`Snapshot::search`].
+    /// As for [`Snapshot::search`]; what a commit can meet if it is to be noted down, such as `sealed`, `read_only`, `locked`, and
+    /// `in_transaction` in the middle of a batch.
     ///
     #[cfg_attr(feature = "lex", doc = "```")]
     #[cfg_attr(not(feature = "lex"), doc = "```no_run")]
@@ -612,13 +620,22 @@ impl Memvid {
     /// # Ok::<(), mv2::Error>(())
     /// ```
     pub fn search(&self, request: impl Into<SearchRequest>) -> Result<SearchResponse> {
-        self.snapshot()?.search(request)
+        let request = request.into();
+        let snapshot = self.snapshot()?;
+        let Some(journal) = self.notes_to()? else {
+            return snapshot.search(request);
+        };
+        let now = snapshot.now();
+        let response = snapshot.search_asked_at(request.clone(), now)?;
+        journal.append(&request, &response, now)?;
+        Ok(response)
     }
 
-    /// Collects the best passages for a prompt, under a budget of tokens. See [`Snapshot::context`].
+    /// Collects the best passages for a prompt, under a budget of tokens. See [`Snapshot::context`]. With the
+    /// [journal](OpenOptions::journal) on the search that it makes is noted down.
     ///
     /// # Errors
-    /// As for [`Snapshot::context`].
+    /// As for [`Snapshot::context`] and [`search`](Self::search).
     ///
     #[cfg_attr(feature = "lex", doc = "```")]
     #[cfg_attr(not(feature = "lex"), doc = "```no_run")]
@@ -637,7 +654,38 @@ impl Memvid {
     /// # Ok::<(), mv2::Error>(())
     /// ```
     pub fn context(&self, request: impl Into<ContextRequest>) -> Result<Context> {
-        self.snapshot()?.context(request)
+        let snapshot = self.snapshot()?;
+        let Some(journal) = self.notes_to()? else {
+            return snapshot.context(request);
+        };
+        let now = snapshot.now();
+        snapshot.context_asked_at(request.into(), now, &mut |request, response| {
+            journal.append(request, response, now)
+        })
+    }
+
+    /// The searches that commits of a range noted down, oldest first. [`Snapshot::journal`] gives them one by one.
+    ///
+    /// # Errors
+    /// As for [`Snapshot::journal`].
+    pub fn journal(&self, commits: RangeInclusive<CommitId>) -> Result<Vec<RecordedSearch>> {
+        self.snapshot()?.journal(commits).collect()
+    }
+
+    /// Steps through commits and noted searches, and makes the searches again. See [`Snapshot::replay`].
+    ///
+    /// # Errors
+    /// As for [`Snapshot::replay`].
+    pub fn replay(&self, options: &ReplayOptions) -> Result<Replay> {
+        self.snapshot()?.replay(options)
+    }
+
+    /// Says since when what a search finds was known. See [`Snapshot::audit`].
+    ///
+    /// # Errors
+    /// As for [`Snapshot::audit`].
+    pub fn audit(&self, request: impl Into<SearchRequest>) -> Result<Audit> {
+        self.snapshot()?.audit(request, &mut |_, _| ())
     }
 
     /// Lists documents in the order of their event times. See [`Snapshot::timeline`].
@@ -749,6 +797,7 @@ impl Memvid {
         if !(deep && report.ok) {
             return Ok(report);
         }
+        let report = crate::journal::verify(path, report)?;
         #[cfg(feature = "lex")]
         let report = crate::lexical::verify(path, report)?;
         #[cfg(feature = "vec")]
@@ -776,6 +825,17 @@ impl Memvid {
             self.pending = Some(start..outcome.frame.next());
         }
         PutOutcome::new(outcome)
+    }
+
+    /// Where a search is to be noted down, if it is; an error if it could not be.
+    fn notes_to(&self) -> Result<Option<&Journal>> {
+        if self.journal.is_some() && self.store.in_transaction() {
+            let path = self.path().to_owned();
+            return Err(Error::NotJournaled {
+                error: mv2_store::Error::InTransaction { path },
+            });
+        }
+        Ok(self.journal.as_ref())
     }
 
     fn check_committed(&self, id: FrameId) -> Result<()> {

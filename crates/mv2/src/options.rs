@@ -17,6 +17,7 @@ use crate::embedding::{Embedding, VectorOptions};
 use crate::error::{Error, Result};
 use crate::housekeeping::Housekeeper;
 use crate::indexes::Indexes;
+use crate::journal::Journal;
 use crate::memory::Memvid;
 
 /// How a memory file is made and opened.
@@ -41,6 +42,7 @@ pub struct OpenOptions {
     create: CreateOptions,
     background: bool,
     branch: Option<String>,
+    journal: bool,
     #[cfg(feature = "vec")]
     embedder: Choice,
     #[cfg(feature = "vec")]
@@ -54,6 +56,7 @@ impl Default for OpenOptions {
             create: CreateOptions::default(),
             background: true,
             branch: None,
+            journal: false,
             #[cfg(feature = "vec")]
             embedder: Choice::default(),
             #[cfg(feature = "vec")]
@@ -99,6 +102,15 @@ impl OpenOptions {
     /// file. Opening fails with `no_such_branch` if there is none of this name.
     pub fn branch(mut self, name: impl Into<String>) -> Self {
         self.branch = Some(name.into());
+        self
+    }
+
+    /// Whether [`Memvid::search`] and [`Memvid::context`] note down each search in the file, with what it found, so that it can be
+    /// [replayed](Memvid::replay). Off by default. Searches of a [`Snapshot`](crate::Snapshot) are never noted down.
+    ///
+    /// Each takes a write then: the lock, a sync, and about 200 bytes and 40 more for each hit.
+    pub fn journal(mut self, journal: bool) -> Self {
+        self.journal = journal;
         self
     }
 
@@ -148,6 +160,7 @@ impl fmt::Debug for OpenOptions {
             .field("create", &self.create)
             .field("background", &self.background)
             .field("branch", &self.branch);
+            .field("journal", &self.journal);
         #[cfg(feature = "vec")]
         out.field("embedder", &self.embedder);
         out.finish_non_exhaustive()
@@ -170,6 +183,7 @@ impl OpenOptions {
         }
         let store = Store::create(path.as_ref(), &self.create, self.store_options())?;
         self.memory(store, self.background)
+        Ok(self.memory(store, true))
     }
 
     /// Opens a file for reading and writing.
@@ -179,6 +193,7 @@ impl OpenOptions {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Memvid> {
         let store = Store::open(path.as_ref(), self.store_options())?;
         self.memory(store, self.background)
+        Ok(self.memory(store, true))
     }
 
     /// Opens a file for reading. Writes on the handle fail with `read_only`.
@@ -210,6 +225,10 @@ impl OpenOptions {
     fn memory(&self, mut store: Store, background: bool) -> Result<Memvid> {
         store.use_branch(self.branch.as_deref())?;
         let housekeeper = Housekeeper::new(store.path(), background.then(|| self.store_options()));
+    fn memory(&self, store: Store, writable: bool) -> Memvid {
+        let options = || writable.then(|| self.store_options());
+        let housekeeper = Housekeeper::new(store.path(), options().filter(|_| self.background));
+        let journal = self.journal.then(|| Journal::new(store.path(), options()));
         let clock = Arc::clone(&self.store.clock);
         #[cfg(feature = "vec")]
         let embedders = Arc::new(Embedders::new(self.embedder.clone()));
@@ -227,6 +246,7 @@ impl OpenOptions {
             self.create.clone(),
             indexes,
             housekeeper,
+            journal,
             #[cfg(feature = "vec")]
             Embedding::new(embedders, self.vectors),
         ))

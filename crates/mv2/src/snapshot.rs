@@ -45,6 +45,10 @@ impl Snapshot {
         Self { inner, indexes }
     }
 
+    pub(crate) fn inner(&self) -> &mv2_store::Snapshot {
+        &self.inner
+    }
+
     /// The commit that is seen; 0 if nothing was committed yet.
     pub fn commit_id(&self) -> CommitId {
         self.inner.commit_id()
@@ -104,7 +108,15 @@ impl Snapshot {
     /// `no_such_commit` if the request names one that is not there; `invalid_range` if the filter's `since` is after its `until`; `invalid_cursor`; `index_unusable` if
     /// an index is damaged; `unsupported` in a build without `lex`.
     pub fn search(&self, request: impl Into<SearchRequest>) -> Result<SearchResponse> {
-        let request = request.into();
+        self.search_asked_at(request.into(), self.now())
+    }
+
+    /// The same with another present time, to which `2h ago` is relative.
+    pub(crate) fn search_asked_at(
+        &self,
+        request: SearchRequest,
+        now: Timestamp,
+    ) -> Result<SearchResponse> {
         #[cfg(feature = "lex")]
         {
             let mut snapshot = self.at_request(&request.at, request.at_timestamp)?;
@@ -120,17 +132,16 @@ impl Snapshot {
                     }
                 }
             }
-            crate::ask::search(&snapshot.inner, &snapshot.indexes, request)
+            crate::ask::search(&snapshot.inner, &snapshot.indexes, request, now)
         }
         #[cfg(not(feature = "lex"))]
         {
-            drop(request);
+            drop((request, now));
             Err(Error::NoIndex { index: "lex" })
         }
     }
 
     /// The present time, to which `2h ago` is relative.
-    #[cfg(feature = "lex")]
     pub(crate) fn now(&self) -> Timestamp {
         self.indexes.temporal.now()
     }
@@ -141,15 +152,24 @@ impl Snapshot {
     /// # Errors
     /// As for [`search`](Self::search); `corrupt` if a document cannot be read.
     pub fn context(&self, request: impl Into<ContextRequest>) -> Result<Context> {
-        let request = request.into();
+        self.context_asked_at(request.into(), self.now(), &mut |_, _| Ok(()))
+    }
+
+    /// The same with another present time. `searched` hears of the search that it makes.
+    pub(crate) fn context_asked_at(
+        &self,
+        request: ContextRequest,
+        now: Timestamp,
+        searched: &mut dyn FnMut(&SearchRequest, &SearchResponse) -> Result<()>,
+    ) -> Result<Context> {
         #[cfg(feature = "lex")]
         {
             let snapshot = self.at_request(&request.at, request.at_timestamp)?;
-            crate::context::pack(&snapshot, request)
+            crate::context::pack(&snapshot, request, now, searched)
         }
         #[cfg(not(feature = "lex"))]
         {
-            drop(request);
+            drop((request, now, searched));
             Err(Error::NoIndex { index: "lex" })
         }
     }
@@ -236,7 +256,6 @@ impl Snapshot {
     }
 
     /// The first bytes of a visible frame's text, about so many of them.
-    #[cfg(feature = "lex")]
     pub(crate) fn text_head(&self, id: FrameId, max_bytes: u64) -> Result<String> {
         Ok(text::take_text(&mut self.inner.frame_head(id, max_bytes)?))
     }

@@ -8,9 +8,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mv2_format::{BoxError, FrameId, IndexFactory, SegmentId, SegmentKind};
 #[cfg(feature = "lex")]
-use mv2_format::{FrameSet, Timestamp};
+use mv2_format::FrameSet;
+use mv2_format::{BoxError, FrameId, IndexFactory, SegmentId, SegmentKind, Timestamp};
 use mv2_store::{Clock, OpenOptions, Problem, Snapshot, Store, VerifyReport};
 use mv2_time::{Cursor, Order, Query, Row, Segment, TimeIndex};
 
@@ -89,7 +89,6 @@ pub(crate) fn factory() -> Arc<dyn IndexFactory> {
 /// What timelines of one handle and its snapshots share.
 pub(crate) struct Temporal {
     path: PathBuf,
-    #[cfg_attr(not(feature = "lex"), expect(dead_code))]
     clock: Arc<dyn Clock>,
     /// The most recently used one last.
     tails: Mutex<Vec<Tail>>,
@@ -149,7 +148,6 @@ impl Temporal {
     }
 
     /// The present time, to which `2h ago` is relative.
-    #[cfg(feature = "lex")]
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -152,6 +152,16 @@ pub(crate) fn late_properties(part: u32, frames: &[FrameId]) -> Vec<(String, Vec
     runs.chunks(LATE_RUNS).enumerate().map(named).collect()
 }
 
+/// Whether the vectors of a snapshot's space are so many that there may be, or have been, a graph of them.
+pub(crate) fn may_have_graph(snapshot: &Snapshot) -> Result<bool> {
+    let Some(space) = Space::of(snapshot)? else {
+        return Ok(false);
+    };
+    let (segments, _) = snapshot.attached(SegmentKind::VECTORS, space.spec.space)?;
+    let rows: u64 = segments.iter().map(|segment| segment.rows).sum();
+    Ok(rows >= GRAPH_ROWS)
+}
+
 /// The frames of a snapshot that got the vectors that they have in a part only after its commit.
 fn late(snapshot: &Snapshot, part: u32) -> Result<FrameSet> {
     let mut runs = Vec::new();
