@@ -83,6 +83,10 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// List the versions of a document, newest first
     History(HistoryArgs),
+    /// Step through commits and searches that were noted down, and make the searches again
+    Replay(ReplayArgs),
+    /// Search, and show since when what is found was known, and what was known before
+    Audit(AuditArgs),
     /// List the branches, or make, delete or rename one
     Branch(BranchCommand),
     /// List the tags, or make, delete or rename one
@@ -268,6 +272,9 @@ pub(crate) struct SearchArgs {
     /// Print only the numbers of the frames
     #[arg(long)]
     pub(crate) ids_only: bool,
+    /// Note the search down in the file, with what it finds, for `mv2 replay`
+    #[arg(long)]
+    pub(crate) journal: bool,
     #[command(flatten)]
     pub(crate) past: PastArgs,
 }
@@ -391,6 +398,9 @@ pub(crate) struct ContextArgs {
     /// What makes a vector of the query, as for `mv2 put`; by default what made the memory's
     #[arg(long, value_name = "NAME")]
     pub(crate) embedder: Option<String>,
+    /// Note the search that this makes down in the file, with what it finds, for `mv2 replay`
+    #[arg(long)]
+    pub(crate) journal: bool,
     #[command(flatten)]
     pub(crate) filters: FilterArgs,
     #[command(flatten)]
@@ -651,6 +661,57 @@ pub(crate) struct RewindArgs {
     pub(crate) message: Option<String>,
     #[command(flatten)]
     pub(crate) on: BranchArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Searches are noted down with `mv2 search --journal` and `mv2 context --journal`, or by programs that turn the journal on. Each is made
+again at the commit that it searched, where it has to find the same frames in the same order with the same scores, or where --at
+says; then scores are not compared. A line is + for what is found now, - for what was found, ~ for another version of it, > for what
+stands elsewhere among the others, ! for anything else; numbers are ranks.
+
+Like diff, the exit code is 1 if there are differences and 0 if there are none.")]
+pub(crate) struct ReplayArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// From which commit to which, named as for --as-of; either end may be left out. The searches that were noted down before
+    /// the next commit are part of the last one
+    #[arg(value_name = "FROM..TO", allow_hyphen_values = true)]
+    pub(crate) range: Option<String>,
+    /// Make all searches again at this commit, named as for --as-of: head is what the same question finds today
+    #[arg(long, value_name = "COMMIT|TIME", allow_hyphen_values = true)]
+    pub(crate) at: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Of each document that is found stands here when its version came, and which versions there were before under the same uri: from which
+commit until which a search would have seen it, whether this query found it, and what it said.")]
+pub(crate) struct AuditArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// What to search for, as for `mv2 search`
+    #[arg(required = true)]
+    pub(crate) query: Vec<String>,
+    /// Take the query as plain words: quotes, signs and the like are no operators
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// How many documents to show at the most
+    #[arg(short = 'k', long, value_name = "N", default_value_t = 5, value_parser = top_k)]
+    pub(crate) top_k: usize,
+    /// Which indexes to ask, as for `mv2 search`
+    #[arg(long, default_value = "hybrid")]
+    pub(crate) mode: SearchMode,
+    /// What makes a vector of the query, as for `mv2 put`; by default what made the memory's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) embedder: Option<String>,
+    #[command(flatten)]
+    pub(crate) filters: FilterArgs,
+    /// Length of the snippets, in characters
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) snippet_chars: usize,
+    #[command(flatten)]
+    pub(crate) past: PastArgs,
 }
 
 #[derive(Args, Debug)]

@@ -395,6 +395,56 @@ fn diff_and_history() {
 }
 
 #[test]
+fn replay_and_audit() {
+    let dir = memory();
+    dir.write(
+        "pump.txt",
+        "The pump of the heating was replaced for 450 euros.",
+    );
+    Transcript::new(&dir)
+        .run(&["replay", "m.mv2"])
+        .run(&[
+            "search",
+            "m.mv2",
+            "estimate for the pump",
+            "--mode",
+            "lex",
+            "--journal",
+            "--ids-only",
+        ])
+        .run(&[
+            "search",
+            "m.mv2",
+            "tag:house=yes winter",
+            "--as-of",
+            "1",
+            "--journal",
+            "--ids-only",
+        ])
+        .run(&["delete", "m.mv2", "todo/heating.md"])
+        .run(&["put", "m.mv2", "pump.txt", "--message", "the pump is new"])
+        .wide_and_narrow(&["replay", "m.mv2"])
+        .wide_and_narrow(&["replay", "m.mv2", "2..2", "--at", "head"])
+        .json(&["replay", "m.mv2", "3..4", "--at", "head"])
+        .run(&["replay", "m.mv2", "5"])
+        .run(&["replay", "m.mv2", "6..1"])
+        .run(&["replay", "m.mv2", "..yesterdya"])
+        .run(&["seal", "m.mv2"])
+        .run(&["search", "m.mv2", "pump", "--journal"])
+        .wide_and_narrow(&["audit", "m.mv2", "pump of the heating", "-k", "1"])
+        .json(&[
+            "audit",
+            "m.mv2",
+            "pump of the heating",
+            "-k",
+            "1",
+            "--mode",
+            "lex",
+        ])
+        .check("replay_and_audit");
+}
+
+#[test]
 fn stats() {
     let dir = memory();
     Transcript::new(&dir)

@@ -6,7 +6,7 @@ use crate::cli::{ContextArgs, Global};
 use crate::exit::Exit;
 use crate::output::{Output, human, json};
 
-use super::{filter, open_options, snapshot, with_embedder};
+use super::{filter, named, open_options, open_to_read, snapshot, with_embedder};
 
 pub(super) fn run(
     args: &ContextArgs,
@@ -14,15 +14,23 @@ pub(super) fn run(
     output: &mut Output,
 ) -> anyhow::Result<Exit> {
     let options = with_embedder(open_options(global), args.embedder.as_deref())?;
-    let memory = options.open_read_only(&args.file)?;
-    let context = snapshot(&memory, &args.past, output)?.context(ContextRequest {
+    let memory = open_to_read(options, &args.file, args.journal, &args.past.on)?;
+    let snapshot = snapshot(&memory, &args.past, output)?;
+    let request = ContextRequest {
         query: args.query.join(" "),
         mode: args.mode.into(),
         max_tokens: args.max_tokens,
         top_k: args.top_k,
         filter: filter(&args.filters, None)?,
         ..ContextRequest::default()
-    })?;
+    };
+    let context = match args.journal {
+        true => memory.context(ContextRequest {
+            at: named(&snapshot, &args.past),
+            ..request
+        })?,
+        false => snapshot.context(request)?,
+    };
     if output.is_json() {
         output.json(&json::Context {
             v: json::VERSION,

@@ -74,6 +74,18 @@ const JSON: &[(&str, &str, &str)] = &[
         "`commit` put the version, `end` says what ended it: `null` if nothing did, `by` is `null` if it was deleted. `diff` is to the version before, with `--diff`.",
     ),
     (
+        "replay",
+        r#"{"v":1,"commit":{"id","time","branch","message","folder","added","superseded","deleted"}}
+{"v":1,"search":{"id","time","asked_at","request":{"..."},"as_of","mode","total","total_relation","hits":[{"frame_id","score"}],"again":{"as_of","mode","total","total_relation","hits":[{"rank","frame_id","uri","score"}]},"error":{"kind","message"},"same","approximate","differences":[{"change","frame_id","uri","by","rank_then","rank_now","then","now"}]}}
+{"v":1,"summary":{"commits","searches","different","failed"}}"#,
+        "A line for each step, and one at the end. `branch` is `null` for a commit that moved a branch or tag, or names a purge. `id` and `time` of a search are those of the commit that noted it down, `asked_at` is when it was asked; `request` has the names of the flags, without what is at its default. `again` is what it finds now, or `null`, and then `error` says why. `change` is `missing`, `new`, `version` (`by` is the frame that is found), `moved`, `score`, `mode` or `total`; `then` and `now` belong to the last three. `approximate` says that the search may go along a graph of vectors.",
+    ),
+    (
+        "audit",
+        r#"{"v":1,"query","mode","as_of","hits":[{"rank","frame_id","uri","title","text","score","timestamp","commit","known_since","versions":[{"frame_id","commit","time","end":{"commit","time","by"},"rank","text"}]}]}"#,
+        "A query that could not be read as such adds `warning`. `known_since` is the time of `commit`, which put this version; `versions` are all under its uri, oldest first. `rank` of a version is where the query found it at its `commit`, `null` if not among the first 100. `end` says what ended it: `null` if nothing did, `by` is `null` if it was deleted.",
+    ),
+    (
         "branch",
         r#"{"v":1,"branches":[{"name","head","base","checked_out","time"}]}"#,
         "`head` is its newest commit, `time` that one's, `base` the commit that it began at. `create`, `delete` and `rename` print \

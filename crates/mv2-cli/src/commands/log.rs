@@ -161,7 +161,7 @@ impl<'a> Names<'a> {
 }
 
 /// The message, and the folder whose import the commit is part of.
-fn message(commit: &Commit) -> (Option<&str>, Option<String>) {
+pub(super) fn message(commit: &Commit) -> (Option<&str>, Option<String>) {
     commit
         .message
         .as_deref()
@@ -276,7 +276,8 @@ fn print(
     Ok(())
 }
 
-fn summary(commit: &Commit) -> String {
+/// What a commit changed, in numbers.
+pub(super) fn summary(commit: &Commit) -> String {
     let parts = [
         (commit.added, "added"),
         (commit.superseded, "superseded"),

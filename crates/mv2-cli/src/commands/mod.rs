@@ -1,5 +1,6 @@
 //! One module for each command, and what they share.
 
+mod audit;
 mod backup;
 mod branch;
 mod checkout;
@@ -18,6 +19,7 @@ mod models;
 mod optimize;
 mod put;
 mod reembed;
+mod replay;
 mod rewind;
 mod seal;
 mod search;
@@ -62,6 +64,8 @@ pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
         Command::Log(args) => log::run(args, global, output),
         Command::Diff(args) => diff::run(args, global, output),
         Command::History(args) => history::run(args, global, output),
+        Command::Replay(args) => replay::run(args, global, output),
+        Command::Audit(args) => audit::run(args, global, output),
         Command::Branch(args) => branch::run(args, global, output),
         Command::Tag(args) => tag::run(args, global, output),
         Command::Checkout(args) => checkout::run(args, global, output),
@@ -141,6 +145,26 @@ fn snapshot(memory: &Memvid, past: &PastArgs, output: &mut Output) -> mv2::Resul
 /// The commit that a text names.
 fn selector(text: &str) -> mv2::Result<Selector> {
     Selector::parse(text, SystemClock.now())
+}
+
+/// Opens a memory that is searched, for writing if the search is noted down.
+fn open_to_read(
+    options: OpenOptions,
+    path: &Path,
+    journal: bool,
+    on: &BranchArgs,
+) -> mv2::Result<Memvid> {
+    match (journal, &on.branch) {
+        (true, Some(branch)) => options.journal(true).branch(branch).open(path),
+        (true, None) => options.journal(true).open(path),
+        (false, _) => options.open_read_only(path),
+    }
+}
+
+/// The commit of a snapshot that was asked for by name.
+fn named(snapshot: &Snapshot, past: &PastArgs) -> Option<Selector> {
+    let asked = past.as_of.is_some();
+    asked.then(|| Selector::Commit(snapshot.commit_id()))
 }
 
 /// Housekeeping that is due after a small change, once its result is printed: one piece at the most, so that nobody waits

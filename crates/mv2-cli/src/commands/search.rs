@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::output::json::{Hit, HitObject, Search, date, round_ms};
 use crate::output::{Output, human, json};
 
-use super::{Target, filter, open_options, snapshot, with_embedder};
+use super::{Target, filter, named, open_options, open_to_read, snapshot, with_embedder};
 
 /// Columns that the rank takes at the left.
 const INDENT: usize = 3;
@@ -19,7 +19,7 @@ pub(super) fn run(args: &SearchArgs, global: &Global, output: &mut Output) -> an
     let first_page = cursor.transpose().map_err(mv2::Error::from)?;
     let first_page = first_page.map(|page| (page.since(), page.until()));
     let options = with_embedder(open_options(global), args.embedder.as_deref())?;
-    let memory = options.open_read_only(&args.file)?;
+    let memory = open_to_read(options, &args.file, args.journal, &args.past.on)?;
     let snapshot = snapshot(&memory, &args.past, output)?;
     let like = match &args.like {
         Some(target) => Some(Target::parse(target).resolve(&snapshot)?),
@@ -41,7 +41,14 @@ pub(super) fn run(args: &SearchArgs, global: &Global, output: &mut Output) -> an
         cursor: args.cursor.clone(),
         count: args.count,
         ..SearchRequest::default()
-    })?;
+    };
+    let response = match args.journal {
+        true => memory.search(SearchRequest {
+            at: named(&snapshot, &args.past),
+            ..request
+        })?,
+        false => snapshot.search(request)?,
+    };
     if output.is_json() {
         print_json(&response, args.ids_only, output)?;
     } else {

@@ -611,3 +611,154 @@ pub(crate) struct Model<'a> {
     pub(crate) revision: Option<String>,
     pub(crate) usable: bool,
 }
+
+/// `mv2 replay`: a line for each step, and one at the end.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Replayed<'a> {
+    /// A commit.
+    Commit { v: u32, commit: ReplayedCommit<'a> },
+    /// A search that was noted down and made again.
+    Search {
+        v: u32,
+        search: Box<ReplayedSearch<'a>>,
+    },
+    /// The end.
+    Summary { v: u32, summary: ReplayedSummary },
+}
+
+/// A commit of a replay. `branch` is `null` for one that moved a branch or tag, or names a purge.
+#[derive(Serialize)]
+pub(crate) struct ReplayedCommit<'a> {
+    pub(crate) id: u64,
+    pub(crate) time: String,
+    pub(crate) branch: Option<&'a str>,
+    pub(crate) message: Option<&'a str>,
+    pub(crate) folder: Option<String>,
+    pub(crate) added: u32,
+    pub(crate) superseded: u32,
+    pub(crate) deleted: u32,
+}
+
+/// A search as it was noted down, in `id`, and made `again`, or why it could not be.
+#[derive(Serialize)]
+pub(crate) struct ReplayedSearch<'a> {
+    pub(crate) id: u64,
+    pub(crate) time: String,
+    pub(crate) asked_at: String,
+    pub(crate) request: Value,
+    pub(crate) as_of: u64,
+    pub(crate) mode: String,
+    pub(crate) total: u64,
+    pub(crate) total_relation: String,
+    pub(crate) hits: Vec<ReplayedHit>,
+    pub(crate) again: Option<ReplayedAgain<'a>>,
+    pub(crate) error: Option<ReplayedError>,
+    pub(crate) same: bool,
+    pub(crate) approximate: bool,
+    pub(crate) differences: Vec<ReplayedDifference<'a>>,
+}
+
+/// A hit that was noted down.
+#[derive(Serialize)]
+pub(crate) struct ReplayedHit {
+    pub(crate) frame_id: u64,
+    pub(crate) score: f32,
+}
+
+/// What a search finds that is made again.
+#[derive(Serialize)]
+pub(crate) struct ReplayedAgain<'a> {
+    pub(crate) as_of: u64,
+    pub(crate) mode: String,
+    pub(crate) total: u64,
+    pub(crate) total_relation: String,
+    pub(crate) hits: Vec<AgainHit<'a>>,
+}
+
+/// One hit of it.
+#[derive(Serialize)]
+pub(crate) struct AgainHit<'a> {
+    pub(crate) rank: usize,
+    pub(crate) frame_id: u64,
+    pub(crate) uri: Option<&'a str>,
+    pub(crate) score: f32,
+}
+
+/// Why a search could not be made again.
+#[derive(Serialize)]
+pub(crate) struct ReplayedError {
+    pub(crate) kind: &'static str,
+    pub(crate) message: String,
+}
+
+/// A difference. `change` is `missing`, `new`, `version` (`by` is the frame that is found), `moved`, `score`, `mode` or
+/// `total`; `then` and `now` belong to the last three.
+#[derive(Default, Serialize)]
+pub(crate) struct ReplayedDifference<'a> {
+    pub(crate) change: &'static str,
+    pub(crate) frame_id: Option<u64>,
+    pub(crate) uri: Option<&'a str>,
+    pub(crate) by: Option<u64>,
+    pub(crate) rank_then: Option<usize>,
+    pub(crate) rank_now: Option<usize>,
+    pub(crate) then: Option<Value>,
+    pub(crate) now: Option<Value>,
+}
+
+/// How many steps there were, how many searches found something else or could not be made again, and how many entries could
+/// not be read.
+#[derive(Serialize)]
+pub(crate) struct ReplayedSummary {
+    pub(crate) commits: u64,
+    pub(crate) searches: u64,
+    pub(crate) different: u64,
+    pub(crate) failed: u64,
+}
+
+/// `mv2 audit`.
+#[derive(Serialize)]
+pub(crate) struct Audit<'a> {
+    pub(crate) v: u32,
+    pub(crate) query: &'a str,
+    pub(crate) mode: String,
+    pub(crate) as_of: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) warning: Option<&'a str>,
+    pub(crate) hits: Vec<AuditHit<'a>>,
+}
+
+/// A document that is found. `known_since` is the time of `commit`, which put this version; `versions` are all that there were under its uri,
+/// oldest first.
+#[derive(Serialize)]
+pub(crate) struct AuditHit<'a> {
+    pub(crate) rank: usize,
+    pub(crate) frame_id: u64,
+    pub(crate) uri: Option<&'a str>,
+    pub(crate) title: Option<&'a str>,
+    pub(crate) text: &'a str,
+    pub(crate) score: f32,
+    pub(crate) timestamp: String,
+    pub(crate) commit: u64,
+    pub(crate) known_since: String,
+    pub(crate) versions: Vec<AuditVersion<'a>>,
+}
+
+/// A version. `rank` is where the query found it at its `commit`, `null` if not among the first 100; `end` is `null` while it stands.
+#[derive(Serialize)]
+pub(crate) struct AuditVersion<'a> {
+    pub(crate) frame_id: u64,
+    pub(crate) commit: u64,
+    pub(crate) time: String,
+    pub(crate) end: Option<AuditEnd>,
+    pub(crate) rank: Option<usize>,
+    pub(crate) text: &'a str,
+}
+
+/// The commit from which on a version was not seen any more, and the frame that took its place, `null` if it was deleted.
+#[derive(Serialize)]
+pub(crate) struct AuditEnd {
+    pub(crate) commit: u64,
+    pub(crate) time: String,
+    pub(crate) by: Option<u64>,
+}
