@@ -59,7 +59,7 @@ pub(crate) fn describe(path: &Path, queries: &[&str]) -> Result<Value> {
     let tags = tags
         .iter()
         .map(|tag| json!({"name": tag.name, "commit": tag.commit.get()}));
-    Ok(json!({
+    let mut described = json!({
         "branches": branches,
         "tags": tags.collect::<Vec<_>>(),
         "checked_out": snapshot.checked_out()?,
@@ -73,7 +73,23 @@ pub(crate) fn describe(path: &Path, queries: &[&str]) -> Result<Value> {
         "indexed": indexed(&snapshot)?,
         "next_frame": end.get(),
         "searches": searches(path, queries)?,
-    }))
+    });
+    let noted = journal(&snapshot)?;
+    if !noted.is_empty() {
+        described["journal"] = json!(noted);
+    }
+    Ok(described)
+}
+
+/// The searches that were noted down.
+fn journal(snapshot: &Snapshot) -> Result<Vec<Value>> {
+    let mut entries = Vec::new();
+    for noted in snapshot.journal(CommitId(0)..=snapshot.last_commit()) {
+        let noted = noted?;
+        let entry: Value = serde_json::from_slice(&noted.entry).context("an entry is no JSON")?;
+        entries.push(json!({"commit": noted.commit.id.get(), "entry": entry}));
+    }
+    Ok(entries)
 }
 
 fn ids(frames: &FrameSet) -> Vec<u64> {

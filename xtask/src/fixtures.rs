@@ -102,6 +102,11 @@ const GOLDEN: &[Golden] = &[
         queries: &["plan", "uri:plan.md", "harbour"],
     },
     Golden {
+        name: "journal",
+        script: journal,
+        queries: &["plan", "harbour"],
+    },
+    Golden {
         name: "big-batch",
         script: big_batch,
         queries: &["note before", "消えない", "what was committed"],
@@ -308,6 +313,19 @@ fn branches(script: &mut Script) -> Result<()> {
     Ok(())
 }
 
+/// Searches that were noted down, in a segment and in the log, between commits.
+fn journal(script: &mut Script) -> Result<()> {
+    script.put(text_at("plan.md", "The plan is a harbour."))?;
+    script.put(text_at("note.md", "A note that stays."))?;
+    script.commit("the plan")?;
+    script.search("plan")?;
+    script.search("a plan for +tag:place=京都")?;
+    script.checkpoint()?;
+    script.put(text_at("plan.md", "The plan is a lighthouse."))?;
+    script.commit("another plan")?;
+    script.search("plan")
+}
+
 fn text_at(uri: &str, text: &str) -> NewFrame {
     NewFrame {
         uri: Some(uri.to_owned()),
@@ -402,6 +420,17 @@ impl Script {
 
     fn rewind(&mut self, to: u64) -> Result<()> {
         self.store.rewind(CommitId(to), None)?;
+        self.pass(60);
+        Ok(())
+    }
+
+    /// Searches as the facade does, which notes it down, and lets a minute pass.
+    fn search(&mut self, query: &str) -> Result<()> {
+        let options = mv2::Memvid::builder()
+            .background(false)
+            .clock(Arc::clone(&self.clock) as Arc<dyn Clock>)
+            .journal(true);
+        options.open(&self.path)?.search(query)?;
         self.pass(60);
         Ok(())
     }
