@@ -159,7 +159,7 @@ impl fmt::Debug for OpenOptions {
         out.field("store", &self.store)
             .field("create", &self.create)
             .field("background", &self.background)
-            .field("branch", &self.branch);
+            .field("branch", &self.branch)
             .field("journal", &self.journal);
         #[cfg(feature = "vec")]
         out.field("embedder", &self.embedder);
@@ -182,8 +182,7 @@ impl OpenOptions {
             }));
         }
         let store = Store::create(path.as_ref(), &self.create, self.store_options())?;
-        self.memory(store, self.background)
-        Ok(self.memory(store, true))
+        self.memory(store, true)
     }
 
     /// Opens a file for reading and writing.
@@ -192,8 +191,7 @@ impl OpenOptions {
     /// `not_found`, `not_a_file`, `not_mv2`, `memvid2`, `unsupported_version`, `corrupt`, ...
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Memvid> {
         let store = Store::open(path.as_ref(), self.store_options())?;
-        self.memory(store, self.background)
-        Ok(self.memory(store, true))
+        self.memory(store, true)
     }
 
     /// Opens a file for reading. Writes on the handle fail with `read_only`.
@@ -222,10 +220,8 @@ impl OpenOptions {
         }
     }
 
-    fn memory(&self, mut store: Store, background: bool) -> Result<Memvid> {
+    fn memory(&self, mut store: Store, writable: bool) -> Result<Memvid> {
         store.use_branch(self.branch.as_deref())?;
-        let housekeeper = Housekeeper::new(store.path(), background.then(|| self.store_options()));
-    fn memory(&self, store: Store, writable: bool) -> Memvid {
         let options = || writable.then(|| self.store_options());
         let housekeeper = Housekeeper::new(store.path(), options().filter(|_| self.background));
         let journal = self.journal.then(|| Journal::new(store.path(), options()));

@@ -25,7 +25,7 @@ pub(super) fn run(args: &SearchArgs, global: &Global, output: &mut Output) -> an
         Some(target) => Some(Target::parse(target).resolve(&snapshot)?),
         None => None,
     };
-    let response = snapshot.search(SearchRequest {
+    let request = SearchRequest {
         query: args.query.join(" "),
         mode: args.mode.into(),
         vector: args.vector.as_ref().map(|vector| vector.0.clone()),
