@@ -679,7 +679,7 @@ pub(crate) struct ReplayArgs {
     #[arg(value_name = "FROM..TO", allow_hyphen_values = true)]
     pub(crate) range: Option<String>,
     /// Make all searches again at this commit, named as for --as-of: head is what the same question finds today
-    #[arg(long, value_name = "COMMIT|TIME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "COMMIT|TIME|NAME", allow_hyphen_values = true)]
     pub(crate) at: Option<String>,
 }
 
