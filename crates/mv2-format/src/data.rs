@@ -1173,7 +1173,7 @@ impl DataSegment {
         seen.commit = row.meta.commit;
         let frame = cursor.frame(id).inspect_err(|_| seen.end = None)?;
         frame.meta.check_limits()?;
-        let carried = frame.meta.payload_frame.is_none();
+        let carried = frame.meta.payload_frame.is_none() && !frame.meta.is_hole();
         if carried && crate::frame::content_hash(&frame.payload) != frame.meta.content_hash {
             return Err(Error::invalid(
                 "content hash of a frame",
@@ -1611,6 +1611,28 @@ mod tests {
             let error = builder.end(&frame.meta).unwrap_err();
             assert!(error.to_string().contains("5 bytes"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_hole_is_no_damage() {
+        let hole = FrameMeta::hole(FrameId(1), CommitId(1), LineageId(0));
+        let mut frames = vec![
+            frame(0, b"before".to_vec(), Default::default()),
+            Frame {
+                meta: hole,
+                payload: Vec::new(),
+            },
+            frame(2, b"behind".to_vec(), Default::default()),
+        ];
+        let segment = open(build(&frames));
+        assert_eq!(segment.verify(), []);
+        assert!(segment.meta(FrameId(1)).unwrap().is_hole());
+        assert!(!segment.meta(FrameId(2)).unwrap().is_hole());
+        assert_eq!(segment.payload(FrameId(1)).unwrap(), b"");
+        assert_eq!(segment.payload(FrameId(2)).unwrap(), b"behind");
+        // With anything else in it, it is a frame with the wrong hash.
+        frames[1].meta.title = Some("left behind".into());
+        assert_eq!(open(build(&frames)).verify().len(), 1);
     }
 
     #[test]

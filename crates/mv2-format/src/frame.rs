@@ -97,6 +97,21 @@ impl FrameMeta {
         )
     }
 
+    /// What is left of a purged frame: its place in the order of commits.
+    pub fn hole(id: FrameId, commit: CommitId, lineage: LineageId) -> Self {
+        Self {
+            id,
+            commit,
+            lineage,
+            ..Self::default()
+        }
+    }
+
+    /// Whether this is a [hole](Self::hole). No other frame is like it: the hash of no bytes is not zero.
+    pub fn is_hole(&self) -> bool {
+        *self == Self::hole(self.id, self.commit, self.lineage)
+    }
+
     /// Whether the payload is the text that indexes see, as [`Frame::text`] says.
     pub fn payload_is_text(&self) -> bool {
         self.is_text && self.search_text.is_none()

@@ -22,6 +22,7 @@
 //! | [`commits`] | the commit log |
 //! | [`refs`] | branches and tags, as properties hold them |
 //! | [`tombstones`] | which frames died when |
+//! | [`purged`] | which frames were purged |
 //! | [`properties`] | small named values with their history |
 //! | [`journal`] | searches that were noted down |
 //! | [`attachments`] | what frames carry for an index |
@@ -43,6 +44,7 @@ pub mod journal;
 mod key_filter;
 pub mod payload;
 pub mod properties;
+pub mod purged;
 pub mod refs;
 pub mod root;
 pub mod segment;

@@ -35,6 +35,8 @@ impl SegmentKind {
     pub const COMMITS: Self = Self(2);
     /// Tombstones: which frames died in which commit.
     pub const TOMBSTONES: Self = Self(3);
+    /// Purged frames: which numbers have nothing behind them any more.
+    pub const PURGED: Self = Self(4);
     /// The journal: searches that were noted down.
     pub const JOURNAL: Self = Self(6);
     /// Properties: small named values with their history.
@@ -48,13 +50,14 @@ impl SegmentKind {
     /// A time index over a run of frames.
     pub const TIME: Self = Self(18);
 
-    /// The kind's name in messages and JSON: `data`, `commits`, `tombstones`, `journal`, `properties`, `attachments`, `lex`,
+    /// The kind's name in messages and JSON: `data`, `commits`, `tombstones`, `purged`, `journal`, `properties`, `attachments`, `lex`,
     /// `vectors`, `time` or `kind-N`.
     pub fn name(self) -> String {
         match self {
             Self::DATA => "data".into(),
             Self::COMMITS => "commits".into(),
             Self::TOMBSTONES => "tombstones".into(),
+            Self::PURGED => "purged".into(),
             Self::JOURNAL => "journal".into(),
             Self::PROPERTIES => "properties".into(),
             Self::ATTACHMENTS => "attachments".into(),

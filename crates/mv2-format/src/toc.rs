@@ -215,6 +215,19 @@ impl Toc {
                     }
                     commit = entry.last_commit.0;
                 }
+                SegmentKind::PURGED => {
+                    let count = self
+                        .segments
+                        .iter()
+                        .filter(|other| other.kind == entry.kind);
+                    if count.count() > 1 || entry.rows == 0 {
+                        return Err(Error::invalid(
+                            "segment of purged frames",
+                            "only one, with rows",
+                            format!("another, or one of {} rows", entry.rows),
+                        ));
+                    }
+                }
                 _ => {}
             }
         }
@@ -307,6 +320,7 @@ impl SegmentEntry {
             SegmentKind::DATA,
             SegmentKind::COMMITS,
             SegmentKind::TOMBSTONES,
+            SegmentKind::PURGED,
             SegmentKind::JOURNAL,
             SegmentKind::PROPERTIES,
             SegmentKind::ATTACHMENTS,
