@@ -28,9 +28,11 @@ pub(crate) fn build(
     adopted: Option<&Built>,
 ) -> Result<()> {
     let stored = state.stored_attachments()?;
+    let purged = state.purged()?;
     let mut left = Vec::new();
     let mut taken: BTreeMap<SegmentKind, Parts> = BTreeMap::new();
-    for attachment in stored.iter().chain(&state.tail.attachments) {
+    let all = stored.iter().chain(&state.tail.attachments);
+    for attachment in all.filter(|row| !purged.contains(row.frame)) {
         if indexes.iter().any(|index| index.kind() == attachment.kind) {
             let parts = taken.entry(attachment.kind).or_default();
             let rows = parts.entry(attachment.part).or_default();
@@ -84,6 +86,7 @@ fn build_part(
         adopt(out, built)?;
         slots.retain(|slot| !built.inputs.contains(&slot.entry.id));
     }
+    slots = rebuild_changed(state, out, index, part, slots)?;
     // Large joins take minutes where they build graphs, so they are left to housekeeping, also in a vacuum.
     let (joinable, kept): (Vec<_>, Vec<_>) =
         slots.into_iter().partition(|slot| !slot.entry.history);
@@ -118,6 +121,56 @@ fn build_part(
         }
     }
     Ok(refused)
+}
+
+/// Builds those segments anew that have rows of frames that are purged, and returns the others. Graphs are left to
+/// housekeeping.
+fn rebuild_changed(
+    state: &State,
+    out: &mut Output<'_>,
+    index: &dyn AttachmentIndex,
+    part: u32,
+    slots: Vec<Arc<Slot<SegmentBytes>>>,
+) -> Result<Vec<Arc<Slot<SegmentBytes>>>> {
+    let mut same = Vec::with_capacity(slots.len());
+    let purged = state.purged()?;
+    for slot in slots {
+        let entry = &slot.entry;
+        let frames = entry.first_frame..entry.end_frame;
+        if !state.loses(&frames) {
+            same.push(slot);
+            continue;
+        }
+        let source = AttachmentSource {
+            segments: &[state.index_bytes(&slot)?.clone()],
+            attachments: &[],
+            wanted: &|frame| !purged.contains(frame),
+            effort: Effort::Quick,
+            cancelled: &|| false,
+        };
+        // Keeping it is no way out here.
+        let built = index.build(&source).map_err(|_| Error::CannotPurge {
+            path: state.file.path.clone(),
+            kind: entry.kind,
+            segment: entry.id,
+        })?;
+        if let Some((body, rows)) = built {
+            let coverage = Coverage {
+                kind: index.kind(),
+                part,
+                frames,
+                // Without this, nobody would take it for one that was built with all effort.
+                commits: match entry.history {
+                    true => (CommitId(0), entry.last_commit),
+                    false => Default::default(),
+                },
+                rows,
+                history: entry.history,
+            };
+            out.write(&body, coverage)?;
+        }
+    }
+    Ok(same)
 }
 
 /// The bodies of what some segments and rows become: what is alive, and with all effort apart from it what is dead.

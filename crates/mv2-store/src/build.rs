@@ -2,6 +2,7 @@
 //! built beforehand. `docs/format.md`, section "Checkpoint".
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use mv2_format::codec::{Density, train_dictionary};
 use mv2_format::commits::{self, CommitRow};
@@ -16,10 +17,11 @@ use mv2_format::{
 
 use crate::attached;
 use crate::compact::{Compaction, INLINE_FRAMES};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::{Coverage, Output};
+use crate::purge::build_purged;
 use crate::recent::Recent;
-use crate::state::{Detail, IndexRun, State, Visited, visit_in_memory};
+use crate::state::{Detail, IndexRun, Slot, State, Visited, visit_in_memory};
 use crate::types::OpenOptions;
 
 /// From this much text on a dictionary pays for itself.
@@ -79,7 +81,7 @@ impl Built {
             }
             covered = run.frames.end;
         }
-        inputs == self.inputs && self.frames.start <= covered
+        inputs == self.inputs && self.frames.start <= state.skip_purged(covered)
     }
 }
 
@@ -97,6 +99,7 @@ pub(crate) fn build(
     build_data(state, out, compaction, of(SegmentKind::DATA))?;
     build_commits(state, out, compaction)?;
     build_tombstones(state, out, compaction)?;
+    build_purged(state, out)?;
     build_journal(state, out, compaction)?;
     build_properties(state, out)?;
     let max = options.checkpoint.max_segments;
@@ -111,9 +114,18 @@ pub(crate) fn build(
         frames || attached.iter().any(|index| index.kind() == entry.kind)
     };
     for slot in &state.checkpoint.indexes {
-        if !is_built(&slot.entry) {
-            out.keep(&slot.entry)?;
+        let entry = &slot.entry;
+        if is_built(entry) {
+            continue;
         }
+        if state.loses(&(entry.first_frame..entry.end_frame)) {
+            return Err(Error::CannotPurge {
+                path: state.file.path.clone(),
+                kind: entry.kind,
+                segment: entry.id,
+            });
+        }
+        out.keep(entry)?;
     }
     let payload: u64 = tail.frames.iter().map(|frame| frame.meta.payload_len).sum();
     let mut toc = Toc {
@@ -124,7 +136,8 @@ pub(crate) fn build(
         last_commit: state.last_commit(),
         last_time: state.last_time().unwrap_or_default(),
         tombstones: old.tombstones + tail.dead.len() as u64,
-        payload_bytes: old.payload_bytes.saturating_add(payload),
+        payload_bytes: (old.payload_bytes.saturating_sub(state.purged_payload()))
+            .saturating_add(payload),
         lineages: old.lineages.max(tail.lineages),
         bookkeeping: old.bookkeeping + tail.bookkeeping,
         segments: std::mem::take(&mut out.segments),
@@ -168,7 +181,9 @@ fn build_data(
     }
     for (old, with_tail) in groups(slots, compaction.plan_data(&sizes)) {
         let repack = matches!(compaction, Compaction::Densest);
-        if let ([slot], false, false) = (old, with_tail, repack) {
+        let changed =
+            |slot: &Arc<Slot<_>>| state.is_changed(&(slot.entry.first_frame..slot.entry.end_frame));
+        if let ([slot], false, false) = (old, with_tail, repack || old.iter().any(changed)) {
             out.keep(&slot.entry)?;
             continue;
         }
@@ -258,10 +273,14 @@ fn samples(state: &State, frames: Range<FrameId>, text: u64, len: u64) -> Result
     // Every `stride`-th frame, so that the samples are about as much text as is wanted.
     let stride = (text / wanted.max(1)).max(1);
     let mut samples = Vec::new();
+    let purged = state.purged()?;
     let mut taken = 0;
     for id in (frames.start.0..frames.end.0).step_by(stride as usize) {
         if taken >= wanted {
             break;
+        }
+        if purged.contains(FrameId(id)) {
+            continue;
         }
         let meta = state.meta(FrameId(id))?;
         if !meta.is_text || meta.payload_frame.is_some() {
@@ -308,6 +327,10 @@ fn build_commits(state: &State, out: &mut Output<'_>, compaction: Compaction) ->
                 edges.extend(state.edges_from(row)?);
             }
             rows.extend(tail.iter().cloned());
+        }
+        if let Some(purge) = &state.checkpoint.purging {
+            let silenced = rows.iter_mut().filter(|row| purge.silences(row.id));
+            silenced.for_each(|row| row.message.clear());
         }
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
             continue;
@@ -448,7 +471,7 @@ fn build_index(
     adopted: Option<&Built>,
 ) -> Result<()> {
     let mut runs = state.index_runs(index.kind());
-    let mut covered = runs.last().map_or(FrameId(0), |run| run.frames.end);
+    let mut covered = state.covered(index.kind());
     if let Some(built) = adopted {
         adopt(out, built)?;
         for slot in runs.iter().flat_map(|run| &run.slots) {
@@ -479,7 +502,8 @@ fn build_index(
                 .any(|run| unsplit(state, index, run).is_ok_and(|dead| dead > 0));
         // A sealed file gets the form of the index that it is sealed with.
         let repack = matches!(compaction, Compaction::Densest);
-        if let ([run], false, false) = (old, with_new, unsplit || repack) {
+        let changed = old.iter().any(|run| state.loses(&run.frames));
+        if let ([run], false, false) = (old, with_new, unsplit || repack || changed) {
             for slot in &run.slots {
                 out.keep(&slot.entry)?;
             }
@@ -499,7 +523,8 @@ fn build_index(
                 }
             }
             None => {
-                for slot in old.iter().flat_map(|run| &run.slots) {
+                let old = old.iter().filter(|run| !state.loses(&run.frames));
+                for slot in old.flat_map(|run| &run.slots) {
                     out.keep(&slot.entry)?;
                 }
             }

@@ -118,7 +118,7 @@ pub(crate) fn empty_file(header: &mv2_format::header::Header) -> Vec<u8> {
 }
 
 /// The state as it will be, with the batch at the end of its tail.
-fn with_batch(state: &State, batch: Option<Batch>) -> State {
+pub(crate) fn with_batch(state: &State, batch: Option<Batch>) -> State {
     let mut next = state.clone();
     if let Some(batch) = batch {
         Arc::make_mut(&mut next.tail).push_to_fold(batch);

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mv2_format::{CommitId, FrameId};
+use mv2_format::{CommitId, FrameId, SegmentId, SegmentKind};
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -123,6 +123,22 @@ pub enum Error {
         by: Option<FrameId>,
         /// When it died.
         commit: CommitId,
+    },
+    /// The frame is purged: nothing of it is left in the file, in no state of the past.
+    #[error("frame {frame} was purged: nothing of it is left")]
+    Purged {
+        /// The frame asked for.
+        frame: FrameId,
+    },
+    /// An index holds something of frames that are to be purged, and cannot be built without them. Nothing was purged.
+    #[error("{}: cannot purge: {kind} segment {segment} cannot be built anew", path.display())]
+    CannotPurge {
+        /// The file.
+        path: PathBuf,
+        /// The kind of index.
+        kind: SegmentKind,
+        /// The segment.
+        segment: SegmentId,
     },
     /// There is no such commit.
     #[error("there is no commit {commit}; the newest is {newest}")]
@@ -289,6 +305,8 @@ impl Error {
             Self::NotCommitted { .. } => "not_committed",
             Self::NoSuchFrame { .. } => "no_such_frame",
             Self::Dead { .. } => "frame_dead",
+            Self::Purged { .. } => "frame_purged",
+            Self::CannotPurge { .. } => "cannot_purge",
             Self::NoSuchCommit { .. } => "no_such_commit",
             Self::Bookkeeping { .. } => "no_memory_at_commit",
             Self::OtherHistory { .. } => "other_branch",
@@ -366,6 +384,12 @@ impl Error {
                 return Some(format!("frame {by} holds the newer version"));
             }
             Self::Dead { by: None, .. } => return None,
+            Self::Purged { .. } => {
+                "a purge cannot be undone; the log tells when it was: `mv2 log FILE`"
+            }
+            Self::CannotPurge { .. } => {
+                "use a build of mv2 that knows this index, and see that the file is sound with `mv2 verify FILE --deep`"
+            }
             Self::NoSuchCommit { .. } => "list commits with `mv2 log FILE`",
             Self::Bookkeeping { .. } => "list commits with `mv2 log FILE`",
             Self::OtherHistory { commit, .. } => {

@@ -32,6 +32,7 @@ mod maintain;
 mod merge;
 mod output;
 mod past;
+mod purge;
 mod recent;
 mod recovery;
 mod refs;

@@ -71,7 +71,7 @@ impl Snapshot {
                 changes.added.push(id);
             }
         }
-        Ok(changes)
+        self.without_purged(changes, earlier.end_frame()..self.end_frame())
     }
 
     /// The same from a commit of any branch: a frame that is not seen here has the one in its place that took it, or the one

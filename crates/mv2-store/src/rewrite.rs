@@ -99,7 +99,7 @@ impl Store {
         result
     }
 
-    fn rewrite_locked(
+    pub(crate) fn rewrite_locked(
         &mut self,
         state: &State,
         compaction: Compaction,

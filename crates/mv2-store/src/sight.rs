@@ -175,7 +175,9 @@ impl Sight {
             .dead(state, frames.clone(), CommitId(0))?
             .into_iter()
             .collect();
-        Ok(self.born(state)?.within(frames).difference(&dead))
+        let gone = state.purged()?;
+        let born = self.born(state)?.within(frames);
+        Ok(born.difference(&dead).difference(&gone))
     }
 
     /// The frames of a range that are not visible here, other histories' included.
@@ -246,7 +248,7 @@ impl State {
             }
             None => {
                 let before = match split.0 {
-                    0 => [frames.clone()].into_iter().collect(),
+                    0 => FrameSet::from_iter([frames.clone()]).difference(&*self.purged()?),
                     _ => then.visible(self, frames.clone())?,
                 };
                 before.difference(&newest.visible(self, frames)?).len()

@@ -198,8 +198,11 @@ impl Snapshot {
             false => self.past_figures(&born)?,
         };
         let mut stats = Stats {
-            frames: frames_total.saturating_sub(dead),
+            frames: frames_total
+                .saturating_sub(dead)
+                .saturating_sub(self.purged_alive()?),
             frames_total,
+            purged: self.purged_born()?.len(),
             commits: match self.commit_id().0 {
                 id if id == 0 || state.is_plain() => id,
                 _ => self.row(self.commit_id())?.depth,
@@ -301,7 +304,8 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn is_visible(&self, id: FrameId) -> Result<bool> {
-        Ok(self.is_born(id)? && self.tombstone(id)?.is_none())
+        let is_there = self.is_born(id)? && !self.state.is_purged(id)?;
+        Ok(is_there && self.tombstone(id)?.is_none())
     }
 
     /// Metadata of a visible frame.
@@ -423,6 +427,7 @@ impl Snapshot {
                 _ => Error::NoSuchFrame { frame: id, end },
             });
         }
+        self.state.check_not_purged(id)?;
         if !self.is_born(id)? {
             let commit = self.state.commit_of(id)?.id;
             return Err(Error::OtherHistory { frame: id, commit });
@@ -487,7 +492,7 @@ impl Snapshot {
             .map(FrameId)
             .filter(|frame| changes.superseded.iter().all(|(_, by)| by != frame))
             .collect();
-        Ok(changes)
+        self.without_purged(changes, first..commit.watermark)
     }
 }
 

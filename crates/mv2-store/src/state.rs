@@ -14,12 +14,13 @@ use mv2_format::toc::{SegmentEntry, Toc};
 use mv2_format::tombstones::{Tombstone, TombstoneSegment};
 use mv2_format::wal::Batch;
 use mv2_format::{
-    Attachment, CommitId, Frame, FrameId, FrameMeta, IndexFactory, LineageId, PayloadReader,
-    Property, SegmentBytes, SegmentKind, Timestamp, attachments, properties,
+    Attachment, CommitId, Frame, FrameId, FrameMeta, FrameSet, IndexFactory, LineageId,
+    PayloadReader, Property, SegmentBytes, SegmentKind, Timestamp, attachments, properties,
 };
 
 use crate::error::{Error, Result};
 use crate::file::MemoryFile;
+use crate::purge::Purge;
 
 /// What a file holds at a commit.
 #[derive(Clone)]
@@ -35,12 +36,16 @@ pub(crate) struct State {
 }
 
 /// The segments of a checkpoint.
+#[derive(Clone)]
 pub(crate) struct Checkpoint {
     pub(crate) toc: Toc,
     pub(crate) data: Vec<Arc<Slot<DataSegment>>>,
     pub(crate) commits: Vec<Arc<Slot<CommitSegment>>>,
     pub(crate) tombstones: Vec<Arc<Slot<TombstoneSegment>>>,
     pub(crate) journal: Vec<Arc<Slot<JournalSegment>>>,
+    pub(crate) purged: Vec<Arc<Slot<Arc<FrameSet>>>>,
+    /// What the file that is written anew from this leaves out.
+    pub(crate) purging: Option<Arc<Purge>>,
     pub(crate) properties: Vec<Arc<Slot<Arc<Vec<Property>>>>>,
     pub(crate) attachments: Vec<Arc<Slot<Arc<Vec<Attachment>>>>>,
     /// All kinds of index.
@@ -90,7 +95,7 @@ impl<T: Clone> Slot<T> {
         })
     }
 
-    fn get(
+    pub(crate) fn get(
         &self,
         file: &MemoryFile,
         open: impl FnOnce(SegmentBytes) -> mv2_format::Result<T>,
@@ -144,6 +149,8 @@ impl Checkpoint {
             commits: slots_of!(commits, |kind| kind == SegmentKind::COMMITS),
             tombstones: slots_of!(tombstones, |kind| kind == SegmentKind::TOMBSTONES),
             journal: slots_of!(journal, |kind| kind == SegmentKind::JOURNAL),
+            purged: slots_of!(purged, |kind| kind == SegmentKind::PURGED),
+            purging: None,
             properties: slots_of!(properties, |kind| kind == SegmentKind::PROPERTIES),
             attachments: slots_of!(attachments, |kind| kind == SegmentKind::ATTACHMENTS),
             indexes: slots_of!(indexes, |kind| kind >= SegmentKind::LEX),
@@ -442,7 +449,8 @@ impl State {
         Ok(frame)
     }
 
-    /// Calls `each` with the frames of a range, dead or alive, in order. Large payloads come as readers.
+    /// Calls `each` with the frames of a range, dead or alive, in order. Large payloads come as readers. Purged frames come only
+    /// as they are [stored](Detail::Stored).
     pub(crate) fn visit_frames(
         &self,
         range: Range<FrameId>,
@@ -450,6 +458,8 @@ impl State {
         each: &mut dyn FnMut(Visited<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut last = None;
+        let purged = self.purged()?;
+        let is_left = |id| detail == Detail::Stored || !purged.contains(id);
         for slot in &self.checkpoint.data {
             let start = range.start.max(slot.entry.first_frame);
             let end = range.end.min(slot.entry.end_frame);
@@ -457,7 +467,10 @@ impl State {
                 continue;
             }
             let mut cursor = self.data(slot)?.cursor();
-            for id in (start.0..end.0).map(FrameId) {
+            for id in (start.0..end.0).map(FrameId).filter(|id| is_left(*id)) {
+                if detail == Detail::Stored && self.visit_changed(&mut cursor, id, each)? {
+                    continue;
+                }
                 let format = |source| self.file.format(source);
                 let is_large = cursor.payload_len(id).map_err(format)? >= LARGE_PAYLOAD_BYTES;
                 if detail == Detail::Meta || is_large {
@@ -479,7 +492,12 @@ impl State {
         }
         let tail = &self.tail.frames;
         let at = |id: FrameId| tail.partition_point(|frame| frame.meta.id < id);
-        visit_in_memory(&tail[at(range.start)..at(range.end)], detail, each)
+        for frame in &tail[at(range.start)..at(range.end)] {
+            if is_left(frame.meta.id) {
+                visit_in_memory(std::slice::from_ref(frame), detail, each)?;
+            }
+        }
+        Ok(())
     }
 
     /// A frame that carries this payload.
@@ -575,7 +593,7 @@ impl State {
 
 /// Segments
 impl State {
-    /// The runs of an index that cover frames from 0 on without a gap.
+    /// The runs of an index that cover frames from 0 on without a gap, but for purged frames.
     pub(crate) fn index_runs(&self, kind: SegmentKind) -> Vec<IndexRun> {
         let mut runs: Vec<IndexRun> = Vec::new();
         for slot in &self.checkpoint.indexes {
@@ -587,7 +605,8 @@ impl State {
             match runs.last_mut() {
                 Some(run) if run.frames == frames => run.slots.push(Arc::clone(slot)),
                 last => {
-                    if frames.start != last.map_or(FrameId(0), |run| run.frames.end) {
+                    let end = last.map_or(FrameId(0), |run| run.frames.end);
+                    if frames.start < end || self.skip_purged(end) < frames.start {
                         break;
                     }
                     runs.push(IndexRun {
@@ -602,7 +621,8 @@ impl State {
 
     /// Which of the runs are a huge text that the index keeps alone.
     pub(crate) fn runs_alone(&self, index: &dyn IndexFactory, runs: &[IndexRun]) -> Vec<bool> {
-        let is_huge = |id| self.meta(id).is_ok_and(|meta| meta.is_huge_text());
+        let is_left = |id| !self.is_purged(id).unwrap_or(false);
+        let is_huge = |id| is_left(id) && self.meta(id).is_ok_and(|meta| meta.is_huge_text());
         let is_alone = |run: &IndexRun| {
             run.len() == 1 && is_huge(run.frames.start) && index.builder_of_huge().is_some()
         };
@@ -611,9 +631,8 @@ impl State {
 
     /// Frames from 0 up to this one are covered by index segments of a kind.
     pub(crate) fn covered(&self, kind: SegmentKind) -> FrameId {
-        self.index_runs(kind)
-            .last()
-            .map_or(FrameId(0), |run| run.frames.end)
+        let runs = self.index_runs(kind);
+        self.skip_purged(runs.last().map_or(FrameId(0), |run| run.frames.end))
     }
 
     /// The segments of an index over attachments, all parts of it, by part and first frame.

@@ -144,6 +144,7 @@ impl Transaction {
                 end,
             });
         }
+        self.state().check_not_purged(attachment.frame)?;
         attachment.check_limits().map_err(Error::Limit)?;
         self.attachments.push(attachment);
         Ok(())
@@ -167,6 +168,11 @@ impl Transaction {
     /// Its frames, once they are committed.
     pub(crate) fn into_frames(self) -> Vec<Arc<Frame>> {
         self.frames
+    }
+
+    /// Sets a property in this commit, also to the value that it has.
+    pub(crate) fn force_property(&mut self, key: String, value: Option<Vec<u8>>) {
+        self.properties.insert(key, value);
     }
 
     pub(crate) fn payload_bytes(&self) -> u64 {

@@ -277,6 +277,8 @@ pub struct Changes {
     pub superseded: Vec<(FrameId, FrameId)>,
     /// Frames that were deleted.
     pub deleted: Vec<FrameId>,
+    /// New frames of which nothing is left: they were purged later and are in none of the other lists.
+    pub purged: Vec<FrameId>,
 }
 
 /// One version of a document.
@@ -302,17 +304,43 @@ impl Version {
     }
 }
 
+/// What a purge did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Purged {
+    /// The commit that says so.
+    pub commit: Commit,
+    /// Frames that are purged now and were not before.
+    pub frames: u64,
+    /// Length of the file before, in bytes.
+    pub bytes_before: u64,
+    /// Length of the new file, in bytes.
+    pub bytes_after: u64,
+}
+
+/// A purge in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PurgeRecord {
+    /// The commit.
+    pub commit: CommitId,
+    /// How many frames it took.
+    pub frames: u64,
+}
+
 /// Figures of a snapshot and its file.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
     /// Frames visible.
     pub frames: u64,
-    /// Frames ever committed, dead ones included.
+    /// Frames ever committed, dead and purged ones included.
     pub frames_total: u64,
+    /// Frames of which nothing is left.
+    pub purged: u64,
     /// Commits.
     pub commits: u64,
-    /// Bytes of payload of all frames ever committed, uncompressed.
+    /// Bytes of payload of all frames ever committed, but for purged ones, uncompressed.
     pub payload_bytes: u64,
     /// Length of the file.
     pub file_bytes: u64,

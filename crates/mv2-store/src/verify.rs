@@ -13,7 +13,7 @@ use mv2_format::root::RootKind;
 use mv2_format::segment::PAGE_BYTES;
 use mv2_format::toc::SegmentEntry;
 use mv2_format::tombstones::TombstoneSegment;
-use mv2_format::{FrameId, SegmentBytes, SegmentKind, attachments, properties};
+use mv2_format::{FrameId, SegmentBytes, SegmentKind, attachments, properties, purged};
 
 use crate::error::{Error, Result};
 use crate::recovery::{self, RootPage};
@@ -230,6 +230,20 @@ impl Check<'_> {
             SegmentKind::JOURNAL => {
                 let segment = JournalSegment::open(bytes).map_err(plain)?;
                 journal::coverage(&segment, entry).map_err(plain)?;
+            }
+            SegmentKind::PURGED => {
+                let purged = purged::decode(&bytes).map_err(plain)?;
+                let runs = purged.runs();
+                let start = runs.first().map_or(FrameId(0), |run| run.start);
+                let found = (start, runs.last().map_or(start, |run| run.end));
+                let told = (entry.first_frame, entry.end_frame);
+                if found != told || runs.len() as u64 != entry.rows {
+                    let text = |(start, end), runs| format!("{runs} runs in {start}..{end}");
+                    let expected = text(told, entry.rows);
+                    let found = text(found, runs.len() as u64);
+                    let error = mv2_format::Error::invalid("purged frames", expected, found);
+                    return Err((error, None));
+                }
             }
             SegmentKind::PROPERTIES | SegmentKind::ATTACHMENTS => {
                 let rows = match entry.kind {

@@ -386,3 +386,39 @@ fn a_full_disk_stops_a_rewrite_and_nothing_else() {
     assert_eq!(seen(&Store::open(&path, busy()).unwrap()), before);
     sound(&path);
 }
+
+/// The same for a purge: until the new file is whole, the old one is there with all that it says.
+#[test]
+fn a_full_disk_stops_a_purge_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, mut store) = memory(folder.path());
+    store.put(note("last", "what is in the log")).unwrap();
+    store.commit(CommitOptions::default()).unwrap();
+    let before = seen(&store);
+    drop(store);
+    let bytes = std::fs::read(&path).unwrap();
+    let frames = || [9, 50, 101].into_iter().map(FrameId).collect();
+    let mut full = 0;
+    loop {
+        let volume = NearlyFullVolume(Arc::new(NearlyFull {
+            writes_left: AtomicU64::new(full),
+        }));
+        let mut store = Store::open_on(Arc::new(volume), &path, busy(), true).unwrap();
+        match store.purge(|_| Ok::<_, Error>(frames())) {
+            Ok(purged) => break assert_eq!(purged.unwrap().frames, 3),
+            Err(Error::Io { source, .. }) => {
+                assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+        assert_eq!(seen(&store), before);
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        let names = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(names, 1, "full at write {full}");
+        full += 1;
+    }
+    assert!(full > 3, "{full}");
+    let after = seen(&Store::open(&path, busy()).unwrap());
+    assert_eq!(after.0.len(), before.0.len() - 1, "two of them were dead");
+    sound(&path);
+}

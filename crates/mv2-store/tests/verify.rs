@@ -16,9 +16,10 @@ use mv2_format::segment::{PAGE_BYTES, build_tables};
 use mv2_format::toc::Toc;
 use mv2_format::tombstones::{self, Tombstone, TombstoneSegment};
 use mv2_format::{
-    CommitId, FileOffset, Frame, FrameId, LineageId, SegmentBytes, SegmentKind, Timestamp,
+    CommitId, FileOffset, Frame, FrameId, FrameSet, LineageId, SegmentBytes, SegmentKind,
+    Timestamp, purged,
 };
-use mv2_store::{CommitOptions, CreateOptions, MemoryVolume, OpenOptions, Store};
+use mv2_store::{CommitOptions, CreateOptions, Error, MemoryVolume, OpenOptions, Store};
 
 /// Room for all commits, so that one checkpoint writes one segment of each kind.
 const WAL_BYTES: u64 = 256 << 10;
@@ -29,6 +30,11 @@ fn path() -> &'static Path {
 
 /// A sound file: twenty commits of which some supersede, delete or share, all in segments.
 fn sound() -> Vec<u8> {
+    sound_without(&[])
+}
+
+/// The same after a purge of some frames.
+fn sound_without(purged: &[u64]) -> Vec<u8> {
     let volume = Arc::new(MemoryVolume::new());
     let create = CreateOptions {
         wal_bytes: WAL_BYTES,
@@ -53,6 +59,8 @@ fn sound() -> Vec<u8> {
     }
     store.commit(CommitOptions::default()).unwrap();
     store.optimize().unwrap();
+    let frames = purged.iter().copied().map(FrameId).collect();
+    store.purge(|_| Ok::<_, Error>(frames)).unwrap();
     volume.bytes(path()).unwrap()
 }
 
@@ -189,7 +197,12 @@ fn verify(bytes: Vec<u8>, deep: bool) -> Vec<String> {
 /// Changes a sound file; the check must say each of the texts.
 #[track_caller]
 fn assert_named(change: impl FnOnce(&mut Parts), texts: &[&str]) {
-    let mut parts = Parts::new(sound());
+    assert_named_in(sound(), change, texts);
+}
+
+#[track_caller]
+fn assert_named_in(sound: Vec<u8>, change: impl FnOnce(&mut Parts), texts: &[&str]) {
+    let mut parts = Parts::new(sound);
     change(&mut parts);
     let found = verify(parts.join(), true);
     for text in texts {
@@ -427,4 +440,59 @@ fn extents_that_overlap_are_named_without_a_deep_check() {
         .iter()
         .any(|problem| problem.contains("overlaps the log"));
     assert!(named, "{found:#?}");
+}
+
+#[test]
+fn purged_frames_are_compared_with_holes_and_with_what_tells_of_them() {
+    let sound = || sound_without(&[3, 8, 9]);
+    assert_eq!(verify(Parts::new(sound()).join(), true), [""; 0]);
+    let set = |parts: &mut Parts, ids: &[u64]| {
+        let frames: FrameSet = ids.iter().copied().map(FrameId).collect();
+        let index = parts.index_of(SegmentKind::PURGED);
+        parts.bodies[index] = purged::encode(&frames);
+        let entry = &mut parts.toc.segments[index];
+        entry.first_frame = frames.runs()[0].start;
+        entry.end_frame = frames.runs().last().unwrap().end;
+        entry.rows = frames.runs().len() as u64;
+    };
+    assert_named_in(
+        sound(),
+        |parts| set(parts, &[3, 8]),
+        &["frame 9 is empty as a purged one is, and none says that it was purged"],
+    );
+    assert_named_in(
+        sound(),
+        |parts| set(parts, &[3, 7, 8, 9]),
+        &["something is left of frame 7, which was purged"],
+    );
+    assert_named_in(
+        sound(),
+        |parts| parts.frames(|frames| frames[3].meta.title = Some("left".into())),
+        &["something is left of frame 3, which was purged"],
+    );
+    // The commit that put frame 3, and the one that deleted it.
+    for commit in [1, 20] {
+        assert_named_in(
+            sound(),
+            |parts| parts.commits(|rows| rows[commit].message = "what it was".into()),
+            &["it has a message, and a frame that it put or ended was purged"],
+        );
+    }
+    assert_named_in(
+        sound(),
+        |parts| {
+            let index = parts.index_of(SegmentKind::PURGED);
+            parts.toc.segments[index].rows += 1;
+        },
+        &["purged frames is invalid: expected 3 runs"],
+    );
+    // A segment of the index that has a purged frame too.
+    assert_named_in(
+        sound(),
+        |parts| {
+            let index = parts.index_of(SegmentKind::LEX);
+            parts.toc.segments[index].rows += 1;
+        },
+        &["rows"],
+    );
 }

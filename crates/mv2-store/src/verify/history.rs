@@ -96,6 +96,10 @@ impl Check<'_> {
             return;
         };
         self.counts(&log, &dead);
+        if let Err(error) = self.purged(&dead) {
+            self.problem(0, error, None);
+            return;
+        }
         self.frames(&log);
         self.index_rows();
     }
@@ -440,6 +444,7 @@ impl Check<'_> {
     /// The same for one segment; returns the length of all payloads, if all frames could be read.
     fn frames_of(&mut self, log: &Log, segment: &DataSegment, entry: &SegmentEntry) -> Option<u64> {
         let mut cursor = segment.cursor();
+        let purged = self.state.purged().unwrap_or_default();
         let mut sum = Some(0u64);
         for id in (entry.first_frame.0..entry.end_frame.0).map(FrameId) {
             // What is wrong with the frame itself is found by the segment's own check.
@@ -455,6 +460,15 @@ impl Check<'_> {
                     "frame {id} is of commit {} on lineage {}, by the watermarks it is of {expected}",
                     meta.commit, meta.lineage
                 );
+                self.problem(entry.offset.0, what, only(id));
+            }
+            if purged.contains(id) != meta.is_hole() {
+                let what = match meta.is_hole() {
+                    true => format!(
+                        "frame {id} is empty as a purged one is, and none says that it was purged"
+                    ),
+                    false => format!("something is left of frame {id}, which was purged"),
+                };
                 self.problem(entry.offset.0, what, only(id));
             }
             if meta.payload_frame.is_some()
@@ -491,10 +505,39 @@ impl Check<'_> {
             .then(|| format!("frame {id} is text, and the payload it shares is not UTF-8"))
     }
 
+    /// Nothing that stands beside the frames tells of a purged one. Indexes are looked at by those who know them.
+    fn purged(&mut self, dead: &[Tombstone]) -> Result<()> {
+        let state = self.state;
+        let purged = state.purged()?;
+        for row in state.stored_attachments()?.iter() {
+            if purged.contains(row.frame) {
+                let id = row.frame;
+                let what = format!("an attachment of frame {id}, which was purged, is left");
+                self.problem(0, what, only(id));
+            }
+        }
+        let mut silent: BTreeSet<CommitId> = BTreeSet::new();
+        for id in purged.frames().take_while(|id| *id < state.next_frame()) {
+            silent.insert(state.meta(id)?.commit);
+        }
+        let ends = dead.iter().filter(|row| purged.contains(row.frame));
+        silent.extend(ends.map(|row| row.commit));
+        for id in silent {
+            if state.commit(id).is_ok_and(|row| !row.message.is_empty()) {
+                let what = format!(
+                    "commit {id}: it has a message, and a frame that it put or ended was purged"
+                );
+                self.problem(0, what, None);
+            }
+        }
+        Ok(())
+    }
+
     /// Indexes with a row for each frame cover frames once, and the dead of the split stand in history.
     /// What the rows say is checked by those who know the index.
     fn index_rows(&mut self) {
         let state = self.state;
+        let purged = state.purged().unwrap_or_default();
         for kind in [SegmentKind::LEX, SegmentKind::TIME] {
             for run in state.index_runs(kind) {
                 let rows: u64 = run.slots.iter().map(|slot| slot.entry.rows).sum();
@@ -503,19 +546,19 @@ impl Check<'_> {
                 let hidden = Sight::new(state, split)
                     .and_then(|split| split.hidden(state, run.frames.clone()));
                 let dead = match hidden {
-                    Ok(hidden) => hidden.len(),
+                    Ok(hidden) => hidden.difference(&purged).len(),
                     Err(error) => {
                         self.problem(run.slots[0].entry.offset.0, error, None);
                         continue;
                     }
                 };
+                let frames = run.len() - purged.within(run.frames.clone()).len();
                 let told = &run.slots[0].entry;
                 let range = (run.frames.start, run.frames.end);
-                if rows != run.len() || (split.0 > 0 && history != dead) {
+                if rows != frames || (split.0 > 0 && history != dead) {
                     let what = format!(
-                        "{kind} segment {}: {rows} rows, {history} of them history, for {} frames, {dead} of them hidden at commit {split}",
+                        "{kind} segment {}: {rows} rows, {history} of them history, for {frames} frames, {dead} of them hidden at commit {split}",
                         told.id,
-                        run.len()
                     );
                     self.problem(told.offset.0, what, Some(range));
                 }
