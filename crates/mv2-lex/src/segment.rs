@@ -175,6 +175,14 @@ impl Segment {
     }
 
     /// The document of a frame, if the segment has it.
+    /// Whether a frame is in it.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if a page that holds frame ids is damaged.
+    pub fn holds(&self, frame: FrameId) -> Result<bool> {
+        Ok(self.doc(frame)?.is_some())
+    }
+
     pub(crate) fn doc(&self, frame: FrameId) -> Result<Option<DocId>> {
         let below = self.docs_before(FrameId(frame.get().saturating_add(1)))?;
         match below.checked_sub(1) {
@@ -306,6 +314,36 @@ impl Segment {
         guard("verifying a lexical segment", || {
             for (field, _) in crate::schema::schema(true).fields() {
                 self.verify_field(field)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with every term of every field: what can be read out of the segment by whoever has the file.
+    ///
+    /// # Errors
+    /// [`Error`] if a dictionary cannot be read.
+    ///
+    /// ```
+    /// # use mv2_format::{Frame, FrameMeta};
+    /// use mv2_lex::Segment;
+    ///
+    /// # let meta = FrameMeta { is_text: true, ..FrameMeta::default() };
+    /// let frame = Frame { meta, payload: b"two words".to_vec() };
+    /// let mut terms = Vec::new();
+    /// Segment::build([&frame])?.each_term(&mut |field, term| terms.push((field.to_owned(), term.to_vec())))?;
+    /// assert_eq!(terms, [("body".into(), b"two".to_vec()), ("body".into(), b"word".to_vec())]);
+    /// # Ok::<(), mv2_lex::Error>(())
+    /// ```
+    pub fn each_term(&self, each: &mut dyn FnMut(&str, &[u8])) -> Result<()> {
+        let io = |error: std::io::Error| Error::io("reading a term dictionary", &error);
+        guard("reading a term dictionary", || {
+            for (field, entry) in crate::schema::schema(true).fields() {
+                let inverted = self.inverted(field)?;
+                let mut terms = inverted.terms().stream().map_err(io)?;
+                while terms.advance() {
+                    each(entry.name(), terms.key());
+                }
             }
             Ok(())
         })

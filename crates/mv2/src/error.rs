@@ -146,6 +146,9 @@ pub enum Error {
         /// From which one.
         from: CommitId,
     },
+    /// A purge does not say which frames.
+    #[error("the purge does not say what to purge")]
+    EmptyPurge,
     /// A text was taken for a time and is not one.
     #[error("{text:?} is not a time: expected RFC 3339, a date or Unix seconds")]
     InvalidTime {
@@ -216,6 +219,7 @@ impl Error {
                 _ => "embedding_failed",
             },
             Self::Cursor(_) => "invalid_cursor",
+            Self::EmptyPurge => "empty_purge",
             Self::InvalidTime { .. } => "invalid_time",
             Self::UnknownSelector { .. } => "unknown_selector",
             Self::AmbiguousSelector { .. } => "ambiguous_selector",
@@ -336,6 +340,7 @@ impl Error {
                     "~{from} is the empty memory before the first commit"
                 ));
             }
+            Self::EmptyPurge => "name ids or uris, tags, a time, or a commit",
             Self::InvalidTime { .. } => {
                 "write it like 2026-11-25T01:10:03Z, 2026-11-25 or 1795569003"
             }
@@ -352,6 +357,7 @@ impl Error {
                 | Self::Store(
                     mv2_store::Error::NoSuchFrame { .. }
                         | mv2_store::Error::Dead { .. }
+                        | mv2_store::Error::Purged { .. }
                         | mv2_store::Error::NoSuchCommit { .. }
                 )
         )

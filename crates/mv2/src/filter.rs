@@ -53,6 +53,14 @@ impl Filter {
     }
 }
 
+/// Whether a uri is the wanted one, or begins as it does if that ends in `*`.
+pub(crate) fn uri_matches(wanted: &str, uri: &str) -> bool {
+    match wanted.strip_suffix('*') {
+        Some(prefix) => uri.starts_with(prefix),
+        None => uri == wanted,
+    }
+}
+
 /// The steps that builders of requests with a filter have in common, each of which sets a field of it.
 macro_rules! filter_steps {
     () => {

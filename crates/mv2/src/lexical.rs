@@ -38,14 +38,34 @@ pub(crate) fn verify(path: &Path, mut report: VerifyReport) -> Result<VerifyRepo
     let snapshot = Store::open_read_only(path, OpenOptions::default())?.snapshot()?;
     for segment in snapshot.segments(SegmentKind::LEX)? {
         let offset = segment.bytes.file_offset().0;
-        let checked = Segment::open(segment.bytes).and_then(|opened| opened.verify());
+        let frames = (segment.first_frame, segment.end_frame);
+        let purged = snapshot.purged()?.within(frames.0..frames.1);
+        let checked = Segment::open(segment.bytes).and_then(|opened| {
+            opened.verify()?;
+            let is_held = |frame: &_| opened.holds(*frame).unwrap_or(true);
+            Ok(purged.frames().find(is_held))
+        });
+        let checked = match checked {
+            Ok(None) => Ok(()),
+            Ok(Some(frame)) => Err(format!("it holds frame {frame}, which was purged")),
+            Err(error) => Err(error.to_string()),
+        };
         if let Err(error) = checked {
             let what = format!("lex segment {}: {error}", segment.id);
-            let frames = (segment.first_frame, segment.end_frame);
             report.push(Problem::new(offset, what, Some(frames)));
         }
     }
     Ok(report)
+}
+
+/// Whether a file was sealed without the positions of words.
+pub(crate) fn is_small(snapshot: &Snapshot) -> Result<bool> {
+    for segment in snapshot.segments(SegmentKind::LEX)? {
+        if Segment::open(segment.bytes).is_ok_and(|opened| !opened.has_positions()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The builder of lexical segments, to be registered with the store.

@@ -35,6 +35,7 @@
 //! | [`Audit`] | since when what is found was known |
 //! | [`TimelineQuery`], [`Timeline`] | what happened when |
 //! | [`Stats`], [`Rewritten`] | figures of the file, and what a vacuum or a seal made of it |
+//! | [`PurgeRequest`], [`PurgePlan`], [`Purged`] | what is to be forgotten, and what was |
 //! | [`text`], [`time`] | what counts as text; how a time is written |
 //! | [`format`](mod@format), [`store`], `lex` | the crates below, under short names |
 //!
@@ -76,6 +77,7 @@ mod journal;
 mod lexical;
 mod memory;
 mod options;
+mod purge;
 mod put;
 mod replay;
 mod rewrite;
@@ -110,11 +112,12 @@ pub use journal::{RecordedHit, RecordedSearch};
 pub use memory::Memvid;
 pub use mv2_format::{CommitId, Frame, FrameId, FrameMeta, LineageId, SegmentId, Timestamp};
 pub use mv2_store::{
-    Branch, Changes, CheckpointPolicy, Clock, Commit, Merged, Problem, PutStatus, Side,
-    SystemClock, Tag, VerifyReport, Version,
+    Branch, Changes, CheckpointPolicy, Clock, Commit, Merged, Problem, PurgeRecord, Purged,
+    PutStatus, Side, SystemClock, Tag, VerifyReport, Version,
 };
 pub use mv2_time::{Cursor as TimelineCursor, When};
 pub use options::OpenOptions;
+pub use purge::{PlannedFrame, PurgePlan, PurgeRequest, PurgeRequestBuilder};
 pub use put::{PutOptions, PutOptionsBuilder, PutOutcome};
 pub use replay::{Difference, HitChange, Replay, ReplayOptions, ReplayStep, ReplayedSearch};
 pub use rewrite::Rewritten;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use mv2_format::index::Effort;
 use mv2_format::{CommitId, Frame, FrameId, FrameMeta};
-use mv2_store::{Changes, Commit, CommitOptions, CreateOptions, PutStatus, Store, VerifyReport};
+use mv2_store::{
+    Changes, Commit, CommitOptions, CreateOptions, Purged, PutStatus, Store, VerifyReport,
+};
 
 use crate::audit::Audit;
 use crate::context::{Context, ContextRequest};
@@ -16,6 +18,7 @@ use crate::housekeeping::Housekeeper;
 use crate::indexes::Indexes;
 use crate::journal::{Journal, RecordedSearch};
 use crate::options::OpenOptions;
+use crate::purge::{PurgePlan, PurgeRequest};
 use crate::put::{PutOptions, PutOutcome};
 use crate::replay::{Replay, ReplayOptions};
 use crate::rewrite::Rewritten;
@@ -526,8 +529,7 @@ impl Memvid {
                 path: self.path().to_owned(),
             }));
         }
-        let indexes = vec![crate::temporal::factory(), crate::lexical::small_factory()];
-        Ok(self.store.seal_as(indexes)?.into())
+        Ok(self.store.seal_as(small_indexes())?.into())
     }
 
     /// Gives a sealed file a log again, so that it can be written; its size is that of
@@ -540,6 +542,42 @@ impl Memvid {
             return self.unchanged();
         }
         Ok(self.store.unseal(&self.create)?.into())
+    }
+
+    /// What a [purge](Self::purge) of a request would take. Looks at what is known of every frame of the file, dead or alive.
+    ///
+    /// # Errors
+    /// `empty_purge` if the request says nothing; `no_such_frame`, `no_such_commit`, `invalid_range`.
+    pub fn plan_purge(&self, request: &PurgeRequest) -> Result<PurgePlan> {
+        crate::purge::plan(&self.store.snapshot()?, request)
+    }
+
+    /// Forgets: takes frames out of the file and of all its past, and writes the file anew without them. Nothing of what they
+    /// held is left in it: documents, uris, titles, tags, metadata, vectors, words in indexes, hashes, and messages of commits that put or
+    /// ended them. Their ids stay as holes, and a commit says that a purge happened. **This cannot be undone.** `None` if
+    /// there is nothing that the request names.
+    ///
+    /// A sealed file stays sealed. What lies outside of the file is out of reach: backups and other copies, snapshots of the file
+    /// system, the blocks of the old file, which the disk overwrites when it needs them, and readers that have the old file
+    /// open, which keep it until they close it.
+    ///
+    /// # Errors
+    /// As for [`plan_purge`](Self::plan_purge); `cannot_purge` if the file has an index that this build does not know;
+    /// `cannot_replace`, `in_transaction`, `locked`, `read_only`, `corrupt`, `disk_full`, ...: the file is as it was then.
+    pub fn purge(&mut self, request: &PurgeRequest) -> Result<Option<Purged>> {
+        let select = |now: &mv2_store::Snapshot| {
+            let metas = crate::purge::select(now, request)?;
+            Ok::<_, Error>(metas.iter().map(|meta| meta.id).collect())
+        };
+        #[cfg(feature = "lex")]
+        if self.is_sealed()? && crate::lexical::is_small(&self.store.snapshot()?)? {
+            return self.store.purge_as(small_indexes(), select);
+        }
+        let purged = self.store.purge(select)?;
+        if purged.is_some() {
+            self.housekeeper.after_commit(&mut self.store);
+        }
+        Ok(purged)
     }
 
     /// Whether the file is sealed now, by whichever process.
@@ -804,6 +842,12 @@ impl Memvid {
         let report = crate::vectors::verify(path, report)?;
         crate::temporal::verify(path, report)
     }
+}
+
+/// The builders of indexes that make a file smallest.
+#[cfg(feature = "lex")]
+fn small_indexes() -> Vec<Arc<dyn mv2_format::IndexFactory>> {
+    vec![crate::temporal::factory(), crate::lexical::small_factory()]
 }
 
 impl fmt::Debug for Memvid {

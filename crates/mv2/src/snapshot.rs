@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mv2_format::{CommitId, Frame, FrameId, FrameMeta, Timestamp};
-use mv2_store::{Changes, Commit, Version};
+use mv2_store::{Changes, Commit, PurgeRecord, Version};
 
 use crate::context::{Context, ContextRequest};
 use crate::error::{Error, Result};
@@ -320,6 +320,14 @@ impl Snapshot {
     /// ```
     pub fn changes_since(&self, earlier: impl Into<CommitId>) -> Result<Changes> {
         Ok(self.inner.changes_since(earlier.into())?)
+    }
+
+    /// The purges of the file up to this commit, oldest first.
+    ///
+    /// # Errors
+    /// `corrupt` if a part of the file that holds them is damaged.
+    pub fn purges(&self) -> Result<Vec<PurgeRecord>> {
+        Ok(self.inner.purges()?)
     }
 
     /// The versions of a document that have been visible under a uri up to this commit, oldest first. Each can be read

@@ -11,13 +11,15 @@ const MIN_DEAD_BYTES: u64 = 1 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Frames that were ever committed, superseded and deleted ones included.
+    /// Frames that were ever committed, superseded, deleted and purged ones included.
     pub frame_count: u64,
+    /// Frames of which nothing is left, because they were purged.
+    pub purged_frame_count: u64,
     /// Frames that are visible.
     pub active_frame_count: u64,
     /// Commits.
     pub commit_count: u64,
-    /// Bytes of the documents of all frames ever committed.
+    /// Bytes of the documents of all frames ever committed, but for those that were purged.
     pub payload_bytes: u64,
     /// Length of the file.
     pub size_bytes: u64,
@@ -68,6 +70,7 @@ impl From<mv2_store::Stats> for Stats {
     fn from(stats: mv2_store::Stats) -> Self {
         Self {
             frame_count: stats.frames_total,
+            purged_frame_count: stats.purged,
             active_frame_count: stats.frames,
             commit_count: stats.commits,
             payload_bytes: stats.payload_bytes,

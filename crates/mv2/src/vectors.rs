@@ -363,11 +363,21 @@ pub(crate) fn verify(path: &Path, mut report: VerifyReport) -> Result<VerifyRepo
     let Some(space) = Space::of(&snapshot)? else {
         return Ok(report);
     };
+    let purged = snapshot.purged()?;
     for part in 0..=space.spec.space {
         let (segments, _) = snapshot.attached(SegmentKind::VECTORS, part)?;
         for segment in segments {
             let offset = segment.bytes.file_offset().0;
-            let checked = Segment::open(segment.bytes).and_then(|opened| opened.verify());
+            let checked = Segment::open(segment.bytes).and_then(|opened| {
+                opened.verify()?;
+                let frames = opened.frames()?;
+                Ok(frames.into_iter().find(|frame| purged.contains(*frame)))
+            });
+            let checked = match checked {
+                Ok(None) => Ok(()),
+                Ok(Some(frame)) => Err(format!("it has a row of frame {frame}, which was purged")),
+                Err(error) => Err(error.to_string()),
+            };
             if let Err(error) = checked {
                 let what = format!("vector segment {}: {error}", segment.id);
                 let frames = (segment.first_frame, segment.end_frame);
