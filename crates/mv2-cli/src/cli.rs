@@ -107,6 +107,8 @@ pub(crate) enum Command {
     Optimize(OptimizeArgs),
     /// Give back the space of dead bytes; history stays
     Vacuum(VacuumArgs),
+    /// Forget frames for good: take them out of the file and all its past
+    Purge(PurgeArgs),
     /// Make the file small and read-only
     Seal(SealArgs),
     /// Make a sealed file writable again
@@ -765,6 +767,44 @@ pub(crate) struct VacuumArgs {
     /// committed to the old file in the meantime is not in the new one.
     #[arg(long, value_name = "NEW")]
     pub(crate) to: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+A frame goes if all that is said holds for it: it has one of the ids or uris, all of the tags, a time in the range. Frames are \
+    looked at one by one, whatever became of them: superseded versions, deleted documents and those of other branches too.
+
+The file is written anew without them: documents, uris, titles, tags, metadata, vectors, words in indexes, hashes, and messages of commits \
+    that put or ended them. Ids stay as holes, and a commit says that a purge happened. Out of reach are backups and other copies, \
+    snapshots of the file system, and the blocks of the old file until the disk overwrites them; who has the old file open keeps it until \
+    it is closed.
+
+Without a terminal to ask on, --yes is needed. If there is nothing to purge, the exit code is 1.")]
+pub(crate) struct PurgeArgs {
+    /// The memory file
+    pub(crate) file: PathBuf,
+    /// This frame; can be repeated
+    #[arg(long = "id", value_name = "N")]
+    pub(crate) ids: Vec<u64>,
+    /// All versions under this uri, or under a prefix that ends in *; can be repeated
+    #[arg(long = "uri", value_name = "URI")]
+    pub(crate) uris: Vec<String>,
+    /// Only frames with this tag; can be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) tags: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) times: TimeArgs,
+    /// Only what was superseded or deleted before a commit or time, and no branch or tag shows
+    ///
+    /// Alone it cuts the history off there: the commit and those after it stay as they are.
+    #[arg(long, value_name = "COMMIT|TIME", allow_hyphen_values = true)]
+    pub(crate) before: Option<String>,
+    /// Show what would go, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
 }
 
 #[derive(Args, Debug)]

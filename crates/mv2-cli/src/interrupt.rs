@@ -14,6 +14,7 @@ use crate::output::human;
 static GATE: Mutex<()> = Mutex::new(());
 static COMMITTED: AtomicU64 = AtomicU64::new(0);
 static REWRITING: AtomicBool = AtomicBool::new(false);
+static PURGING: AtomicBool = AtomicBool::new(false);
 
 /// Catches Ctrl-C from here on. Where that is not possible, Ctrl-C ends the process at once, which
 /// leaves the file as sound.
@@ -21,6 +22,9 @@ pub(crate) fn install() {
     let _ = ctrlc::set_handler(|| {
         let _gate = gate();
         let message = match COMMITTED.load(Ordering::Relaxed) {
+            0 if PURGING.load(Ordering::Relaxed) => {
+                "interrupted; all was purged or nothing: `mv2 log` tells".to_owned()
+            }
             0 if REWRITING.load(Ordering::Relaxed) => {
                 "interrupted; the memory holds what it held before".to_owned()
             }
@@ -46,6 +50,11 @@ pub(crate) fn gate() -> MutexGuard<'static, ()> {
 /// come just after the new one took the old one's place.
 pub(crate) fn rewriting() {
     REWRITING.store(true, Ordering::Relaxed);
+}
+
+/// From here on frames are purged. That happens as a whole or not at all.
+pub(crate) fn purging() {
+    PURGING.store(true, Ordering::Relaxed);
 }
 
 /// Counts documents of a finished commit, for the message.

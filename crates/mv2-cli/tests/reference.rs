@@ -132,6 +132,7 @@ fn the_json_of_the_reference_is_what_is_printed() {
         &["optimize", "a.mv2"],
         &["backup", "a.mv2", "b.mv2"],
         &["vacuum", "a.mv2"],
+        &["purge", "a.mv2", "--id", "0", "--yes"],
         &["seal", "a.mv2"],
         &["unseal", "a.mv2"],
         &["models"],

@@ -193,6 +193,46 @@ fn put() {
 }
 
 #[test]
+fn purge() {
+    let dir = memory();
+    let copy = "Estimate for the pump of the heating: 450 euros.";
+    dir.write("copy.txt", copy);
+    dir.mv2(&["put", "m.mv2", "copy.txt", "--timestamp", "2024-05-01"])
+        .ok();
+    Transcript::new(&dir)
+        .run(&["purge", "m.mv2"])
+        .run(&["purge", "m.mv2", "--uri", "pump.txt"])
+        .json(&["purge", "m.mv2", "--uri", "pump.txt"])
+        .run(&["purge", "m.mv2", "--uri", "pump.txt", "--dry-run"])
+        .json(&["purge", "m.mv2", "--id", "2", "--dry-run"])
+        .run(&["purge", "m.mv2", "--uri", "nothing.md", "--yes"])
+        .json(&["purge", "m.mv2", "--uri", "nothing.md", "--yes"])
+        .run(&["purge", "m.mv2", "--id", "99", "--yes"])
+        .run(&["purge", "m.mv2", "--before", "2", "--yes"])
+        .run(&["purge", "m.mv2", "--uri", "pump.txt", "--yes"])
+        .json(&[
+            "purge",
+            "m.mv2",
+            "--tag",
+            "house=yes",
+            "--until",
+            "2024-03-01",
+            "--yes",
+        ])
+        .run(&["get", "m.mv2", "2"])
+        .json(&["get", "m.mv2", "2"])
+        .run(&["get", "m.mv2", "pump.txt", "--as-of", "1"])
+        .run(&["search", "m.mv2", "pump"])
+        .run(&["search", "m.mv2", "heating", "--as-of", "1"])
+        .run(&["log", "m.mv2", "--frames"])
+        .run(&["diff", "m.mv2", "1", "head"])
+        .run(&["history", "m.mv2", "pump.txt"])
+        .run(&["stats", "m.mv2"])
+        .run(&["verify", "m.mv2", "--deep"])
+        .check("purge");
+}
+
+#[test]
 fn search() {
     let dir = memory();
     Transcript::new(&dir)

@@ -115,8 +115,8 @@ const JSON: &[(&str, &str, &str)] = &[
     ),
     (
         "stats",
-        r#"{"v":1,"as_of","branch","frames","frames_total","commits","payload_bytes","file_bytes","live_bytes","dead_bytes","wal_bytes","wal_used_bytes","tail_frames","embedder","segments":{"..."},"sealed","advice"}"#,
-        "`frames` are the visible ones. What is said of the file is of the file as it is now. `embedder` names what made the vectors, `null` if there are none. `segments` counts live segments by kind. `advice` is `vacuum` or `null`.",
+        r#"{"v":1,"as_of","branch","frames","frames_total","purged","commits","payload_bytes","file_bytes","live_bytes","dead_bytes","wal_bytes","wal_used_bytes","tail_frames","embedder","segments":{"..."},"sealed","advice"}"#,
+        "`frames` are the visible ones, of `purged` ones nothing is left. What is said of the file is of the file as it is now. `embedder` names what made the vectors, `null` if there are none. `segments` counts live segments by kind. `advice` is `vacuum` or `null`.",
     ),
     (
         "verify",
@@ -137,6 +137,12 @@ const JSON: &[(&str, &str, &str)] = &[
         "vacuum",
         r#"{"v":1,"path","bytes_before","bytes_after"}"#,
         "`path` is the file that was written.",
+    ),
+    (
+        "purge",
+        r#"{"v":1,"path","commit":{"id","time"},"frames":[{"frame_id","uri","title","commit","bytes","visible","same_content","other_versions"}],"bytes_before","bytes_after"}"#,
+        "`commit` and the lengths are `null` if nothing was purged, as with `--dry-run`. `same_content` is a frame that stays and has the same document, \
+         `other_versions` counts frames that stay and had the same uri.",
     ),
     ("seal", r#"{"v":1,"path","bytes_before","bytes_after"}"#, ""),
     (

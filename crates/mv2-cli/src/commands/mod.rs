@@ -17,6 +17,7 @@ mod log;
 mod merge;
 mod models;
 mod optimize;
+mod purge;
 mod put;
 mod reembed;
 mod replay;
@@ -76,6 +77,7 @@ pub(crate) fn run(cli: &Cli, output: &mut Output) -> anyhow::Result<Exit> {
         Command::Reembed(args) => reembed::run(args, global, output),
         Command::Optimize(args) => optimize::run(args, global, output),
         Command::Vacuum(args) => vacuum::run(args, global, output),
+        Command::Purge(args) => purge::run(args, global, output),
         Command::Seal(args) => seal::run(args, global, output),
         Command::Unseal(args) => unseal::run(args, global, output),
         Command::Backup(args) => backup::run(args, global, output),

@@ -17,6 +17,7 @@ pub(super) fn run(args: &StatsArgs, global: &Global, output: &mut Output) -> any
             branch: snapshot.branch(),
             frames: stats.active_frame_count,
             frames_total: stats.frame_count,
+            purged: stats.purged_frame_count,
             commits: stats.commit_count,
             payload_bytes: stats.payload_bytes,
             file_bytes: stats.size_bytes,
@@ -38,13 +39,17 @@ pub(super) fn run(args: &StatsArgs, global: &Global, output: &mut Output) -> any
         .map(|(kind, count)| format!("{count} {kind}"))
         .collect();
     let rows = [
-        (
-            "documents",
-            match stats.frame_count - stats.active_frame_count.min(stats.frame_count) {
-                0 => stats.active_frame_count.to_string(),
-                dead => format!("{}, and {dead} in the history", stats.active_frame_count),
-            },
-        ),
+        ("documents", {
+            let (alive, purged) = (stats.active_frame_count, stats.purged_frame_count);
+            let mut text = alive.to_string();
+            if let dead @ 1.. = stats.frame_count.saturating_sub(alive + purged) {
+                text.push_str(&format!(", and {dead} in the history"));
+            }
+            if purged > 0 {
+                text.push_str(&format!("; {purged} were purged"));
+            }
+            text
+        }),
         ("commits", stats.commit_count.to_string()),
         ("text", human::bytes(stats.payload_bytes)),
         (

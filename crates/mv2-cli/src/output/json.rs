@@ -443,6 +443,7 @@ pub(crate) struct Stats<'a> {
     pub(crate) branch: Option<&'a str>,
     pub(crate) frames: u64,
     pub(crate) frames_total: u64,
+    pub(crate) purged: u64,
     pub(crate) commits: u64,
     pub(crate) payload_bytes: u64,
     pub(crate) file_bytes: u64,
@@ -485,6 +486,30 @@ pub(crate) struct Rewritten<'a> {
     pub(crate) path: &'a str,
     pub(crate) bytes_before: u64,
     pub(crate) bytes_after: u64,
+}
+
+/// `mv2 purge`. `commit` and lengths are null if nothing was purged, as with `--dry-run`.
+#[derive(Serialize)]
+pub(crate) struct Purge<'a> {
+    pub(crate) v: u32,
+    pub(crate) path: &'a str,
+    pub(crate) commit: Option<CommitRef>,
+    pub(crate) frames: Vec<PurgedFrame<'a>>,
+    pub(crate) bytes_before: Option<u64>,
+    pub(crate) bytes_after: Option<u64>,
+}
+
+/// A frame that was purged, or would be. `same_content` is a frame that stays and has the same document.
+#[derive(Serialize)]
+pub(crate) struct PurgedFrame<'a> {
+    pub(crate) frame_id: u64,
+    pub(crate) uri: Option<&'a str>,
+    pub(crate) title: Option<&'a str>,
+    pub(crate) commit: u64,
+    pub(crate) bytes: u64,
+    pub(crate) visible: bool,
+    pub(crate) same_content: Option<u64>,
+    pub(crate) other_versions: u64,
 }
 
 /// `mv2 backup`. `path` is the copy, `commit` the newest commit in it; the lengths are those of the memory file and of
