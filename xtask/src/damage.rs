@@ -98,6 +98,7 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
     cases.extend(roots_under_a_log(&Base::read("tombstones")?));
     cases.extend(bodies(&segments)?);
     cases.extend(kinds(&segments)?);
+    cases.extend(purged(&Base::read("purged")?)?);
     cases.extend(batches(&log)?);
     cases.extend(rewrites(&Base::read("two-writers")?)?);
     Ok(cases)
@@ -343,6 +344,21 @@ fn bodies(segments: &Base) -> Result<Vec<Case>> {
             Expect::opens(COMMITS, OK, false, OK),
         ),
     ])
+}
+
+/// Who cannot read which frames are purged must not take a hole for a frame.
+fn purged(purged: &Base) -> Result<Vec<Case>> {
+    let body = purged.body(4)?;
+    Ok(vec![purged.case(
+        "purged-flipped",
+        "a byte of the list of purged frames",
+        purged.flip(body.start + 16),
+        Expect {
+            commits: None,
+            write: None,
+            ..Expect::opens(0, "corrupt", false, "")
+        },
+    )])
 }
 
 /// The lexical segment gets a kind that nobody knows, with all hashes right.

@@ -74,6 +74,10 @@ pub(crate) fn describe(path: &Path, queries: &[&str]) -> Result<Value> {
         "next_frame": end.get(),
         "searches": searches(path, queries)?,
     });
+    let purged = snapshot.purged()?;
+    if !purged.is_empty() {
+        described["purged"] = json!(ids(&purged));
+    }
     let noted = journal(&snapshot)?;
     if !noted.is_empty() {
         described["journal"] = json!(noted);
@@ -207,7 +211,7 @@ fn commit(snapshot: &Snapshot, commit: &Commit) -> Result<Value> {
         .iter()
         .map(|(old, new)| [old.get(), new.get()])
         .collect();
-    Ok(json!({
+    let mut described = json!({
         "id": commit.id.get(),
         "lineage": commit.lineage.get(),
         "parent": commit.parent.get(),
@@ -220,7 +224,11 @@ fn commit(snapshot: &Snapshot, commit: &Commit) -> Result<Value> {
         "added": ids(&changes.added),
         "superseded": superseded,
         "deleted": ids(&changes.deleted),
-    }))
+    });
+    if !changes.purged.is_empty() {
+        described["purged"] = json!(ids(&changes.purged));
+    }
+    Ok(described)
 }
 
 fn properties(snapshot: &Snapshot) -> Result<Vec<Value>> {

@@ -107,6 +107,11 @@ const GOLDEN: &[Golden] = &[
         queries: &["plan", "harbour"],
     },
     Golden {
+        name: "purged",
+        script: purged,
+        queries: &["harbour", "secret", "tag:place=京都", "uri:doc/2"],
+    },
+    Golden {
         name: "big-batch",
         script: big_batch,
         queries: &["note before", "消えない", "what was committed"],
@@ -326,6 +331,44 @@ fn journal(script: &mut Script) -> Result<()> {
     script.search("plan")
 }
 
+/// Frames that were purged, twice: a version, one that carried a payload for another, neighbours, and one of the log. What comes
+/// later stands beside the holes.
+fn purged(script: &mut Script) -> Result<()> {
+    for round in 0..4 {
+        for number in 0..3 {
+            let text = match (round, number) {
+                (_, 1) => "What several say of the harbour.".to_owned(),
+                (1, _) => format!("The secret {number} of the second round."),
+                _ => format!("Of the harbour, in round {round}, number {number}."),
+            };
+            let mut frame = text_at(&format!("doc/{number}"), &text);
+            frame.tags.push(("place".to_owned(), "京都".to_owned()));
+            let frame = script.put(frame)?;
+            // Put again, it is the same frame.
+            if number != 1 || round == 0 {
+                script.attach(frame, 0, &[round, number])?;
+            }
+        }
+        script.put(text_at(
+            &format!("log/{round}"),
+            "What several say of the harbour.",
+        ))?;
+        script.commit(&format!("round {round}"))?;
+        if round == 1 {
+            script.optimize()?;
+        }
+    }
+    script.purge(&[1, 4, 5, 6])?;
+    script.put(text_at(
+        "after.md",
+        "Written after the purge, of the harbour.",
+    ))?;
+    script.commit("after the first purge")?;
+    script.purge(&[3, 13])?;
+    script.put(text_at("doc/2", "The newest of the harbour."))?;
+    script.commit("after the second one")
+}
+
 fn text_at(uri: &str, text: &str) -> NewFrame {
     NewFrame {
         uri: Some(uri.to_owned()),
@@ -431,6 +474,14 @@ impl Script {
             .clock(Arc::clone(&self.clock) as Arc<dyn Clock>)
             .journal(true);
         options.open(&self.path)?.search(query)?;
+        self.pass(60);
+        Ok(())
+    }
+
+    fn purge(&mut self, frames: &[u64]) -> Result<()> {
+        let frames = frames.iter().copied().map(FrameId).collect();
+        let purged = self.store.purge(|_| Ok::<_, mv2_store::Error>(frames))?;
+        purged.context("a purge of a script took nothing")?;
         self.pass(60);
         Ok(())
     }
