@@ -406,8 +406,13 @@ fn build_journal(state: &State, out: &mut Output<'_>, compaction: Compaction) ->
     if !tail.is_empty() {
         sizes.push(tail.iter().map(|entry| entry.bytes.len() as u64).sum());
     }
+    let purge = state.checkpoint.purging.as_deref();
     for (old, with_tail) in groups(slots, compaction.plan_journal(&sizes)) {
-        if let ([slot], false) = (old, with_tail) {
+        let changed = old.iter().any(|slot| {
+            let commits = slot.entry.first_commit..=slot.entry.last_commit;
+            purge.is_some_and(|purge| purge.drops_entries(commits))
+        });
+        if let ([slot], false, false) = (old, with_tail, changed) {
             out.keep(&slot.entry)?;
             continue;
         }
@@ -422,6 +427,7 @@ fn build_journal(state: &State, out: &mut Output<'_>, compaction: Compaction) ->
         if with_tail {
             entries.extend(tail.iter().cloned());
         }
+        entries.retain(|entry| !purge.is_some_and(|purge| purge.drops_entry(entry.commit)));
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             continue;
         };

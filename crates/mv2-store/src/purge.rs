@@ -10,7 +10,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use mv2_format::data::Cursor;
@@ -26,7 +26,7 @@ use crate::output::{Coverage, Output};
 use crate::snapshot::Snapshot;
 use crate::state::{Checkpoint, Detail, State, Tail, Visited};
 use crate::store::Store;
-use crate::types::{Changes, Commit, PurgeRecord, Purged};
+use crate::types::{Changes, Commit, PurgeRecord, PurgeSelection, Purged};
 
 /// What a file that is written anew leaves out.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub(crate) struct Purge {
     carriers: BTreeMap<FrameId, FrameId>,
     /// Commits whose messages may tell of a frame that goes: those that put it, or put an end to it.
     silent: BTreeSet<CommitId>,
+    /// Commits that noted down searches which go.
+    entries: BTreeSet<CommitId>,
     /// Bytes of payload in segments that go.
     payload_bytes: u64,
 }
@@ -72,9 +74,9 @@ impl Store {
     /// assert!(!std::fs::read(&path).unwrap().windows(9).any(|bytes| bytes == b"swordfish"));
     /// # Ok::<(), mv2_store::Error>(())
     /// ```
-    pub fn purge<E: From<Error>>(
+    pub fn purge<E: From<Error>, S: Into<PurgeSelection>>(
         &mut self,
-        select: impl FnOnce(&Snapshot) -> Result<FrameSet, E>,
+        select: impl FnOnce(&Snapshot) -> Result<S, E>,
     ) -> Result<Option<Purged>, E> {
         self.purge_as(self.options.indexes.clone(), select)
     }
@@ -84,10 +86,10 @@ impl Store {
     ///
     /// # Errors
     /// As for [`purge`](Self::purge).
-    pub fn purge_as<E: From<Error>>(
+    pub fn purge_as<E: From<Error>, S: Into<PurgeSelection>>(
         &mut self,
         indexes: Vec<Arc<dyn IndexFactory>>,
-        select: impl FnOnce(&Snapshot) -> Result<FrameSet, E>,
+        select: impl FnOnce(&Snapshot) -> Result<S, E>,
     ) -> Result<Option<Purged>, E> {
         self.refuse_in_transaction()?;
         self.begin_unless_sealed(false)?;
@@ -96,7 +98,8 @@ impl Store {
             .snapshot()
             .map_err(E::from)
             .and_then(|now| select(&now));
-        let result = selected.and_then(|frames| Ok(self.purge_locked(&state, frames, indexes)?));
+        let result = selected
+            .and_then(|selected| Ok(self.purge_locked(&state, selected.into(), indexes)?));
         self.transaction = None;
         self.release(&state.file);
         result
@@ -105,9 +108,10 @@ impl Store {
     fn purge_locked(
         &mut self,
         state: &State,
-        frames: FrameSet,
+        selected: PurgeSelection,
         indexes: Vec<Arc<dyn IndexFactory>>,
     ) -> Result<Option<Purged>> {
+        let PurgeSelection { frames, entries } = selected;
         let end = state.next_frame();
         if let Some(last) = frames.runs().last()
             && last.end > end
@@ -120,7 +124,8 @@ impl Store {
             return Ok(None);
         }
         let wall = self.options.clock.now();
-        let next = state_without(&self.with_purge_commit(state, wall, frames.len())?, &frames)?;
+        let next = self.with_purge_commit(state, wall, frames.len())?;
+        let next = state_without(&next, &frames, entries)?;
         let compaction = match self.is_sealed() {
             true => Compaction::Densest,
             false => Compaction::Full,
@@ -366,6 +371,16 @@ impl Purge {
         (moved != meta.id).then_some(moved)
     }
 
+    /// Whether the search that a commit noted down goes.
+    pub(crate) fn drops_entry(&self, commit: CommitId) -> bool {
+        self.entries.contains(&commit)
+    }
+
+    /// Whether one that commits of a range noted down goes.
+    pub(crate) fn drops_entries(&self, commits: RangeInclusive<CommitId>) -> bool {
+        self.entries.range(commits).next().is_some()
+    }
+
     /// Whether the message of a commit goes.
     pub(crate) fn silences(&self, commit: CommitId) -> bool {
         self.silent.contains(&commit)
@@ -373,7 +388,7 @@ impl Purge {
 }
 
 /// A state that reads as the new file will: without some frames.
-fn state_without(state: &State, frames: &FrameSet) -> Result<State> {
+fn state_without(state: &State, frames: &FrameSet, entries: BTreeSet<CommitId>) -> Result<State> {
     let end = state.next_frame();
     let in_segments = state.checkpoint.toc.next_frame;
     let mut carriers = BTreeMap::new();
@@ -408,6 +423,7 @@ fn state_without(state: &State, frames: &FrameSet) -> Result<State> {
         changed: changed.into_iter().collect(),
         carriers,
         silent,
+        entries,
         payload_bytes,
     };
     let tail = tail_without(&state.tail, frames, &purge);
@@ -435,6 +451,8 @@ fn tail_without(tail: &Tail, frames: &FrameSet, purge: &Purge) -> Tail {
             Arc::make_mut(frame).meta.payload_frame = carrier;
         }
     }
+    tail.journal
+        .retain(|entry| !purge.drops_entry(entry.commit));
     tail.attachments.retain(|row| !frames.contains(row.frame));
     tail.payload_bytes = tail.frames.iter().map(|frame| frame.meta.payload_len).sum();
     tail

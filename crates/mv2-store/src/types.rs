@@ -1,12 +1,14 @@
 //! What goes into a store and what comes out: options, new frames, outcomes, commits, statistics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mv2_format::commits::CommitRow;
-use mv2_format::{AttachmentIndex, CommitId, FrameId, IndexFactory, LineageId, Timestamp};
+use mv2_format::{
+    AttachmentIndex, CommitId, FrameId, FrameSet, IndexFactory, LineageId, Timestamp,
+};
 
 /// Smallest write-ahead log, in bytes.
 pub const MIN_WAL_BYTES: u64 = 64 << 10;
@@ -300,6 +302,25 @@ impl Version {
             frame,
             commit,
             end: None,
+        }
+    }
+}
+
+/// What a purge takes.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PurgeSelection {
+    /// The frames.
+    pub frames: FrameSet,
+    /// Commits that noted down searches which tell of these frames. The store does not know what is in an entry of the journal.
+    pub entries: BTreeSet<CommitId>,
+}
+
+/// Without anything of the journal.
+impl From<FrameSet> for PurgeSelection {
+    fn from(frames: FrameSet) -> Self {
+        Self {
+            frames,
+            ..Self::default()
         }
     }
 }

@@ -4,11 +4,12 @@
 //! own, which no history and no search knows, before the caller gets the answer: what was answered is noted down, or the
 //! search fails.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use mv2_format::{CommitId, FrameId, Timestamp};
+use mv2_format::{CommitId, FrameId, FrameSet, Timestamp};
 use mv2_store::{Noted, OpenOptions, Problem, Store, VerifyReport};
 use serde_json::{Map, Value, json};
 
@@ -90,6 +91,27 @@ impl Snapshot {
     pub fn last_commit(&self) -> CommitId {
         self.inner().last_commit()
     }
+}
+
+/// The commits that noted down searches which tell of some frames: one was among the hits, or more like it was asked for. What cannot be
+/// read may tell of any.
+pub(crate) fn telling_of(
+    snapshot: &mv2_store::Snapshot,
+    frames: &FrameSet,
+) -> Result<BTreeSet<CommitId>> {
+    let mut commits = BTreeSet::new();
+    for noted in snapshot.journal(CommitId(0)..=snapshot.last_commit()) {
+        let noted = noted?;
+        let tells = RecordedSearch::decode(&noted).map_or(true, |search| {
+            let mut hits = search.hits.iter().map(|hit| hit.frame_id);
+            hits.any(|id| frames.contains(id))
+                || search.request.like.is_some_and(|id| frames.contains(id))
+        });
+        if tells {
+            commits.insert(noted.commit.id);
+        }
+    }
+    Ok(commits)
 }
 
 /// Checks what the entries of the journal of a file say.

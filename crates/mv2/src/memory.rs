@@ -8,7 +8,8 @@ use std::sync::Arc;
 use mv2_format::index::Effort;
 use mv2_format::{CommitId, Frame, FrameId, FrameMeta};
 use mv2_store::{
-    Changes, Commit, CommitOptions, CreateOptions, Purged, PutStatus, Store, VerifyReport,
+    Changes, Commit, CommitOptions, CreateOptions, PurgeSelection, Purged, PutStatus, Store,
+    VerifyReport,
 };
 
 use crate::audit::Audit;
@@ -567,7 +568,9 @@ impl Memvid {
     pub fn purge(&mut self, request: &PurgeRequest) -> Result<Option<Purged>> {
         let select = |now: &mv2_store::Snapshot| {
             let metas = crate::purge::select(now, request)?;
-            Ok::<_, Error>(metas.iter().map(|meta| meta.id).collect())
+            let frames = metas.iter().map(|meta| meta.id).collect();
+            let entries = crate::journal::telling_of(now, &frames)?;
+            Ok::<_, Error>(PurgeSelection { frames, entries })
         };
         #[cfg(feature = "lex")]
         if self.is_sealed()? && crate::lexical::is_small(&self.store.snapshot()?)? {
