@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::{Context, Result, bail};
-use mv2_format::{Attachment, CommitId, FrameId, SegmentKind, Timestamp};
+use mv2_format::{Attachment, CommitId, FrameId, FrameSet, SegmentKind, Timestamp};
 use mv2_store::{
     CheckpointPolicy, Clock, CommitOptions, CreateOptions, MIN_WAL_BYTES, NewFrame, OpenOptions,
     Store,
@@ -479,7 +479,7 @@ impl Script {
     }
 
     fn purge(&mut self, frames: &[u64]) -> Result<()> {
-        let frames = frames.iter().copied().map(FrameId).collect();
+        let frames: FrameSet = frames.iter().copied().map(FrameId).collect();
         let purged = self.store.purge(|_| Ok::<_, mv2_store::Error>(frames))?;
         purged.context("a purge of a script took nothing")?;
         self.pass(60);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{note, options, puts};
-use mv2_format::{ByteOwner, CommitId, FrameId, FrameMeta, SegmentKind};
+use mv2_format::{ByteOwner, CommitId, FrameId, FrameMeta, FrameSet, SegmentKind};
 use mv2_store::storage::{FileIdentity, Fill};
 use mv2_store::{
     CheckpointPolicy, Commit, CommitOptions, CreateOptions, Error, FileVolume, OpenOptions,
@@ -397,7 +397,7 @@ fn a_full_disk_stops_a_purge_and_nothing_else() {
     let before = seen(&store);
     drop(store);
     let bytes = std::fs::read(&path).unwrap();
-    let frames = || [9, 50, 101].into_iter().map(FrameId).collect();
+    let frames = || -> FrameSet { [9, 50, 101].into_iter().map(FrameId).collect() };
     let mut full = 0;
     loop {
         let volume = NearlyFullVolume(Arc::new(NearlyFull {

@@ -59,7 +59,7 @@ fn sound_without(purged: &[u64]) -> Vec<u8> {
     }
     store.commit(CommitOptions::default()).unwrap();
     store.optimize().unwrap();
-    let frames = purged.iter().copied().map(FrameId).collect();
+    let frames: FrameSet = purged.iter().copied().map(FrameId).collect();
     store.purge(|_| Ok::<_, Error>(frames)).unwrap();
     volume.bytes(path()).unwrap()
 }

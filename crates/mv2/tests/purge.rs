@@ -13,8 +13,8 @@ use mv2::format::root::{Root, RootKind};
 use mv2::format::toc::Toc;
 use mv2::format::{SegmentBytes, SegmentKind};
 use mv2::{
-    CheckpointPolicy, FrameId, Memvid, Mode, OpenOptions, PurgeRequest, PutOptions, SearchRequest,
-    Selector, Snapshot, TimelineQuery,
+    CheckpointPolicy, CommitId, FrameId, Memvid, Mode, OpenOptions, PurgeRequest, PutOptions,
+    SearchRequest, Selector, Snapshot, TimelineQuery,
 };
 
 const DOCUMENTS: u64 = 200;
@@ -688,5 +688,38 @@ fn what_a_branch_or_a_tag_shows_is_no_past() {
     assert_eq!(planned(&mem, &request), [0, 3]);
     mem.purge(&request).unwrap().unwrap();
     assert_eq!(planned(&mem, &request), [0; 0]);
+    sound(&path);
+}
+
+#[test]
+fn searches_that_tell_of_what_was_purged_go_with_it() {
+    let (_folder, path) = temporary();
+    let options = || {
+        OpenOptions::new()
+            .background(false)
+            .no_embedder()
+            .journal(true)
+    };
+    let mut mem = options().create(&path).unwrap();
+    mem.put_bytes(b"the pin of the vault is zebra").unwrap();
+    mem.put_bytes(b"the harbour opens at nine").unwrap();
+    mem.commit().unwrap();
+    // One in a segment, one that stays, one in the log.
+    mem.search("zebra vault").unwrap();
+    mem.checkpoint().unwrap();
+    mem.search("harbour hours").unwrap();
+    mem.search("zebra pin").unwrap();
+    let purged = mem.purge(&PurgeRequest::frames([FrameId(0)])).unwrap();
+    assert_eq!(purged.unwrap().frames, 1);
+    let snapshot = mem.snapshot().unwrap();
+    let noted = snapshot.journal(CommitId(0)..=snapshot.last_commit());
+    let queries: Vec<String> = noted.map(|noted| noted.unwrap().request.query).collect();
+    assert_eq!(queries, ["harbour hours"]);
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(!has(&bytes, b"zebra"));
+    assert!(has(&bytes, b"harbour hours"));
+    let steps = mem.replay(&mv2::ReplayOptions::default()).unwrap();
+    let steps: Vec<_> = steps.map(|step| step.unwrap()).collect();
+    assert!(!steps.is_empty());
     sound(&path);
 }
