@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use mv2::{CommitId, Memvid, Mode, SearchRequest, Snapshot};
 use mv2_store::{CommitOptions, CreateOptions, NewFrame, Store};
 
@@ -34,31 +34,32 @@ pub(crate) fn run() -> Result<()> {
         folder.path().join("branched.mv2"),
     );
     make_linear(&linear)?;
-    let heads = make_branched(&branched)?;
+    make_branched(&branched)?;
     let mut met = true;
     println!(
         "{BRANCHES} branches of {COMMITS} commits each, one after the other in turn, against all {} on one branch:",
         BRANCHES * COMMITS
     );
-    let sample: Vec<CommitId> = heads.iter().copied().step_by(heads.len() / 50).collect();
+    let sample: Vec<String> = (0..BRANCHES).step_by(20).map(name).collect();
     for question in QUESTIONS {
         let one = warm(&Memvid::open_read_only(&linear)?.snapshot()?, question)?;
-        let mem = Memvid::open_read_only(&branched)?;
         let mut times = Vec::new();
-        for head in &sample {
-            times.push(warm(&mem.at(*head)?, question)?);
+        for branch in &sample {
+            times.push(warm(&open(&branched, Some(branch))?.snapshot()?, question)?);
         }
-        met &= line(&format!("{question:?}, again"), median(times), one);
-        let one = median(
-            (0..sample.len())
-                .map(|_| first(&linear, None, question))
-                .collect::<Result<_>>()?,
-        );
+        met &= line(&format!("{question:?}"), median(times), one, SEARCH_GOAL);
+        let one = (0..sample.len()).map(|_| first(&linear, None, question));
+        let one = median(one.collect::<Result<_>>()?);
         let some = sample
             .iter()
-            .map(|head| first(&branched, Some(*head), question));
+            .map(|branch| first(&branched, Some(branch), question));
         let some = median(some.collect::<Result<_>>()?);
-        met &= line(&format!("{question:?}, open and first"), some, one);
+        line(
+            &format!("{question:?}, opening the file too"),
+            some,
+            one,
+            0.0,
+        );
     }
     let together = folder.path().join("together.mv2");
     make_one_commit(&together)?;
@@ -78,10 +79,19 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-fn line(name: &str, took: Duration, other: Duration) -> bool {
+/// Prints a ratio; whether it meets its goal, 0 for none.
+fn line(name: &str, took: Duration, other: Duration, goal: f64) -> bool {
     let ratio = took.as_secs_f64() / other.as_secs_f64();
-    println!("{name}: {took:.1?} / {other:.1?} = {ratio:.2} goal {SEARCH_GOAL}");
-    ratio <= SEARCH_GOAL
+    let goal_text = match goal > 0.0 {
+        true => format!("goal {goal}"),
+        false => String::new(),
+    };
+    println!("{name}: {took:.1?} / {other:.1?} = {ratio:.2} {goal_text}");
+    goal == 0.0 || ratio <= goal
+}
+
+fn name(branch: u64) -> String {
+    format!("b{branch}")
 }
 
 fn note(id: u64) -> NewFrame {
@@ -120,24 +130,26 @@ fn make_one_commit(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the heads.
-fn make_branched(path: &Path) -> Result<Vec<CommitId>> {
+fn make_branched(path: &Path) -> Result<()> {
     let mut store = Store::create(path, &CreateOptions::default(), options())?;
     for branch in 0..BRANCHES {
-        store.create_branch(&format!("b{branch}"), CommitId(0))?;
+        store.create_branch(&name(branch), CommitId(0))?;
     }
-    let mut heads = Vec::new();
     for round in 0..COMMITS {
-        heads.clear();
         for branch in 0..BRANCHES {
-            store.use_branch(Some(&format!("b{branch}")))?;
+            store.use_branch(Some(&name(branch)))?;
             store.put(note(round * BRANCHES + branch))?;
-            let commit = store.commit(CommitOptions::default())?;
-            heads.push(commit.context("a commit changed nothing")?.id);
+            store.commit(CommitOptions::default())?;
         }
     }
-    store.optimize()?;
-    Ok(heads)
+    Ok(store.optimize()?)
+}
+
+fn open(path: &Path, branch: Option<&str>) -> Result<Memvid> {
+    Ok(match branch {
+        Some(branch) => Memvid::builder().branch(branch).open_read_only(path)?,
+        None => Memvid::open_read_only(path)?,
+    })
 }
 
 fn request(question: &str) -> SearchRequest {
@@ -159,13 +171,9 @@ fn warm(snapshot: &Snapshot, question: &str) -> Result<Duration> {
 }
 
 /// Opening and one search.
-fn first(path: &Path, head: Option<CommitId>, question: &str) -> Result<Duration> {
+fn first(path: &Path, branch: Option<&str>, question: &str) -> Result<Duration> {
     let start = Instant::now();
-    let mem = Memvid::open_read_only(path)?;
-    match head {
-        Some(head) => mem.at(head)?.search(request(question))?,
-        None => mem.search(request(question))?,
-    };
+    open(path, branch)?.search(request(question))?;
     Ok(start.elapsed())
 }
 

@@ -61,6 +61,7 @@ impl Store {
     /// or what [`begin`](Self::begin) can meet: the file is as it was then.
     ///
     /// ```
+    /// use mv2_format::FrameSet;
     /// use mv2_store::{CommitOptions, CreateOptions, Error, NewFrame, OpenOptions, Store};
     ///
     /// # let folder = tempfile::tempdir().unwrap();
@@ -68,7 +69,8 @@ impl Store {
     /// let mut store = Store::create(&path, &CreateOptions::default(), OpenOptions::default())?;
     /// let secret = store.put(NewFrame { payload: b"swordfish".to_vec(), ..Default::default() })?.frame;
     /// store.commit(CommitOptions::default())?;
-    /// let purged = store.purge(|_| Ok::<_, Error>([secret].into_iter().collect()))?.unwrap();
+    /// let frames: FrameSet = [secret].into_iter().collect();
+    /// let purged = store.purge(|_| Ok::<_, Error>(frames))?.unwrap();
     /// assert_eq!(purged.frames, 1);
     /// assert!(matches!(store.snapshot()?.frame(secret), Err(Error::Purged { .. })));
     /// assert!(!std::fs::read(&path).unwrap().windows(9).any(|bytes| bytes == b"swordfish"));

@@ -284,11 +284,12 @@ impl Store {
     /// [`Error::NoSuchRef`], [`Error::InTransaction`] or what reading can meet.
     pub fn use_branch(&mut self, name: Option<&str>) -> Result<()> {
         self.refuse_in_transaction()?;
-        self.catch_up()?;
-        if let Some(name) = name
-            && self.current().branch(name)?.is_none()
-        {
-            return Err(self.current().no_such(RefKind::Branch, name));
+        if let Some(name) = name {
+            self.catch_up()?;
+            let state = self.current();
+            if state.branch(name)?.is_none() {
+                return Err(state.no_such(RefKind::Branch, name));
+            }
         }
         self.branch = name.map(str::to_owned);
         Ok(())

@@ -117,13 +117,21 @@ pub(crate) fn telling_of(
 /// Checks what the entries of the journal of a file say.
 pub(crate) fn verify(path: &Path, mut report: VerifyReport) -> Result<VerifyReport> {
     let snapshot = Store::open_read_only(path, OpenOptions::default())?.snapshot()?;
+    let purged = snapshot.purged()?;
     for noted in snapshot.journal(CommitId(0)..=snapshot.last_commit()) {
         let noted = noted?;
         let what = match RecordedSearch::decode(&noted) {
-            Ok(recorded) => match snapshot.at(recorded.commit) {
-                Ok(_) => continue,
-                Err(error) => format!("entry {} of the journal: {error}", recorded.id),
-            },
+            Ok(recorded) => {
+                let purged = |hit: &RecordedHit| purged.contains(hit.frame_id);
+                let wrong = match snapshot.at(recorded.commit) {
+                    Err(error) => error.to_string(),
+                    Ok(_) if recorded.hits.iter().any(purged) => {
+                        "it found a frame that was purged".to_owned()
+                    }
+                    Ok(_) => continue,
+                };
+                format!("entry {} of the journal: {wrong}", recorded.id)
+            }
             Err(error) => error.to_string(),
         };
         report.push(Problem::new(0, what, None));

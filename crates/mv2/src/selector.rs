@@ -158,7 +158,17 @@ fn by_name(name: &str, from: &mv2_store::Snapshot) -> Result<mv2_store::Snapshot
             })
         }
         (Some(snapshot), _) | (None, Some(snapshot)) => Ok(snapshot),
-        (None, None) => Err(unknown(name, nearest(name, &names))),
+        (None, None) => {
+            let near = nearest(name, &names).map(str::to_owned);
+            // A time that is misspelt reads as a name.
+            let time = || {
+                When::parse(name, SystemClock.now())
+                    .err()?
+                    .suggestion()
+                    .map(str::to_owned)
+            };
+            Err(unknown(name, near.or_else(time).as_deref()))
+        }
     }
 }
 
