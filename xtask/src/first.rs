@@ -80,7 +80,10 @@ fn processes(
     let mut times = Vec::with_capacity(questions.len());
     for question in questions {
         let mut command = Command::new(mv2);
-        command.args(args).stdout(Stdio::null());
+        command
+            .args(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         if args[0] == "search" {
             // A question may begin with a dash.
             command.arg(memory).arg("--").arg(question);
