@@ -8,6 +8,7 @@ use mv2::{CommitId, Memvid, Mode, SearchRequest, Snapshot};
 use mv2_store::{CommitOptions, CreateOptions, NewFrame, Store};
 
 use crate::fixtures::options;
+use crate::latency::{self, line};
 
 /// Branches, and commits of one frame on each, in turn.
 const BRANCHES: u64 = 1_000;
@@ -79,35 +80,14 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Prints a ratio; whether it meets its goal, 0 for none.
-fn line(name: &str, took: Duration, other: Duration, goal: f64) -> bool {
-    let ratio = took.as_secs_f64() / other.as_secs_f64();
-    let goal_text = match goal > 0.0 {
-        true => format!("goal {goal}"),
-        false => String::new(),
-    };
-    println!("{name}: {took:.1?} / {other:.1?} = {ratio:.2} {goal_text}");
-    goal == 0.0 || ratio <= goal
-}
-
 fn name(branch: u64) -> String {
     format!("b{branch}")
 }
 
 fn note(id: u64) -> NewFrame {
-    let half = if id * 7_919 % 1_000 < 500 {
-        " half"
-    } else {
-        ""
-    };
-    let text = format!(
-        "note {id} of day {} by keeper {}{half}",
-        id % 365,
-        id % 1_009
-    );
     NewFrame {
         is_text: true,
-        payload: text.into(),
+        payload: latency::note(id).into(),
         ..NewFrame::default()
     }
 }

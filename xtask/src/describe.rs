@@ -37,7 +37,7 @@ pub(crate) fn describe(path: &Path, queries: &[&str]) -> Result<Value> {
         end = row.watermark;
         commits.push(commit(&snapshot, &row)?);
     }
-    let all: FrameSet = [FrameId(0)..end].into_iter().collect();
+    let all = FrameSet::from(FrameId(0)..end);
     let dead: Vec<u64> = ids(&all.difference(&snapshot.visible()?));
     let mut branches = Vec::new();
     let there = snapshot.branches()?;

@@ -131,7 +131,7 @@ pub(crate) fn run(folders: &[PathBuf]) -> Result<()> {
 }
 
 /// Prints a ratio; whether it meets its goal, 0 for none.
-fn line(name: &str, took: Duration, other: Duration, goal: f64) -> bool {
+pub(crate) fn line(name: &str, took: Duration, other: Duration, goal: f64) -> bool {
     let ratio = took.as_secs_f64() / other.as_secs_f64();
     let goal_text = if goal > 0.0 {
         format!("goal {goal}")
@@ -213,6 +213,20 @@ fn in_tiers(path: &Path, documents: &[String]) -> Result<Memvid> {
     Ok(mem)
 }
 
+/// A text of a few words, some of which very many share.
+pub(crate) fn note(id: u64) -> String {
+    let half = if id * 7_919 % 1_000 < 500 {
+        " half"
+    } else {
+        ""
+    };
+    format!(
+        "note {id} of day {} by keeper {}{half}",
+        id % 365,
+        id % 1_009
+    )
+}
+
 /// Frames of a few words each.
 fn short(path: &Path, count: usize) -> Result<PathBuf> {
     let mut mem = Memvid::builder()
@@ -220,16 +234,7 @@ fn short(path: &Path, count: usize) -> Result<PathBuf> {
         .background(false)
         .create(path)?;
     for id in 0..count {
-        let half = if id * 7_919 % 1_000 < 500 {
-            " half"
-        } else {
-            ""
-        };
-        let text = format!(
-            "note {id} of day {} by keeper {}{half}",
-            id % 365,
-            id % 1_009
-        );
+        let text = note(id as u64);
         let options = PutOptions::builder().uri(format!("n/{id}")).build();
         mem.put_bytes_with_options(text.as_bytes(), options)?;
         if id % 1_000 == 999 {

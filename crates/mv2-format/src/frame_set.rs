@@ -98,7 +98,7 @@ impl FrameSet {
     /// The frames of the set that are in a range.
     #[must_use]
     pub fn within(&self, range: Range<FrameId>) -> Self {
-        self.intersection(&[range].into_iter().collect())
+        self.intersection(&range.into())
     }
 
     /// The frames, ascending.
@@ -111,6 +111,13 @@ impl FrameSet {
     pub fn frames(&self) -> impl Iterator<Item = FrameId> + '_ {
         let ids = |run: &Range<FrameId>| run.start.get()..run.end.get();
         self.runs.iter().flat_map(ids).map(FrameId)
+    }
+}
+
+/// All frames of a range.
+impl From<Range<FrameId>> for FrameSet {
+    fn from(range: Range<FrameId>) -> Self {
+        [range].into_iter().collect()
     }
 }
 

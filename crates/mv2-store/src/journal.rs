@@ -50,18 +50,10 @@ impl Store {
     pub fn append_journal(&mut self, entry: Vec<u8>) -> Result<Commit> {
         self.refuse_in_transaction()?;
         check_len(entry.len()).map_err(Error::Limit)?;
-        self.begin()?;
-        let noted = match self.transaction_mut() {
-            Ok(transaction) => {
-                transaction.note(entry);
-                self.commit_now(None)
-            }
-            Err(error) => Err(error),
-        };
-        if noted.is_err() {
-            self.rollback();
-        }
-        noted
+        self.alone(|store| {
+            store.transaction_mut()?.note(entry);
+            store.commit_now(None)
+        })
     }
 }
 

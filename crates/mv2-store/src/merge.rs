@@ -34,13 +34,7 @@ impl Store {
         prefer: Option<Side>,
         message: Option<String>,
     ) -> Result<Option<Merged>> {
-        self.refuse_in_transaction()?;
-        self.begin()?;
-        let merged = self.write_merge(name, prefer, message);
-        if self.in_transaction() {
-            self.rollback();
-        }
-        merged
+        self.alone(|store| store.write_merge(name, prefer, message))
     }
 
     fn write_merge(

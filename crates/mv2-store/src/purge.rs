@@ -216,25 +216,6 @@ impl Snapshot {
         Ok(records)
     }
 
-    /// The purged frames of those that commits on this history put.
-    pub(crate) fn purged_born(&self) -> Result<FrameSet> {
-        let purged = self.state.purged()?;
-        match purged.is_empty() {
-            true => Ok(FrameSet::default()),
-            false => Ok(purged.intersection(&self.sight().born(&self.state)?)),
-        }
-    }
-
-    /// How many of them have no tombstone, so that they are not counted as dead.
-    pub(crate) fn purged_alive(&self) -> Result<u64> {
-        let purged = self.purged_born()?;
-        if purged.is_empty() {
-            return Ok(0);
-        }
-        let dead = self.dead_in(FrameId(0)..self.end_frame(), CommitId(0))?;
-        Ok(purged.difference(&dead.into_iter().collect()).len())
-    }
-
     /// Takes purged frames out of what changed between two commits, the later of which put those of a range: what took the place of
     /// one is new, and what gave way to one is gone.
     pub(crate) fn without_purged(

@@ -32,12 +32,31 @@ impl State {
             Ok(commit <= newest)
         })?;
         match value {
-            Some(value) => {
-                let branch = BranchValue::decode(&value);
-                branch.map(Some).map_err(|source| self.file.format(source))
-            }
+            Some(value) => self.branch_value(&value).map(Some),
             None => Ok((!said && name == MAIN).then(BranchValue::default)),
         }
+    }
+
+    /// Where a branch stands, from the value of its property.
+    fn branch_value(&self, value: &[u8]) -> Result<BranchValue> {
+        BranchValue::decode(value).map_err(|source| self.file.format(source))
+    }
+
+    /// Calls `each` with whatever was said of branches: the commit that said so, the name, and where it stands since.
+    fn each_branch_value(&self, each: &mut dyn FnMut(CommitId, &str, BranchValue)) -> Result<()> {
+        let stored = self.stored_properties()?;
+        for row in stored.iter().chain(&self.tail.properties) {
+            if let (Some(RefKey::Branch(name)), Some(value)) = (RefKey::parse(&row.key), &row.value)
+            {
+                each(row.commit, name, self.branch_value(value)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest value of a tag.
+    fn tag(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.property(&RefKey::Tag(name).encode(), |_| Ok(true))
     }
 
     /// The name of the branch that is checked out.
@@ -79,14 +98,9 @@ impl State {
     /// The lineage that the next branch gets: one that no branch ever had.
     fn next_lineage(&self) -> Result<LineageId> {
         let mut next = self.checkpoint.toc.lineages.max(self.tail.lineages).max(1);
-        let stored = self.stored_properties()?;
-        for row in stored.iter().chain(&self.tail.properties) {
-            if let (Some(RefKey::Branch(_)), Some(value)) = (RefKey::parse(&row.key), &row.value) {
-                let branch =
-                    BranchValue::decode(value).map_err(|source| self.file.format(source))?;
-                next = next.max(branch.lineage.0.saturating_add(1));
-            }
-        }
+        self.each_branch_value(&mut |_, _, branch| {
+            next = next.max(branch.lineage.0.saturating_add(1));
+        })?;
         match LineageId(next) {
             LineageId::BOOKKEEPING => Err(Error::Limit(mv2_format::Error::TooLarge {
                 what: "number of lineages",
@@ -135,7 +149,7 @@ impl Snapshot {
             let Some(RefKey::Branch(name)) = RefKey::parse(&key) else {
                 continue;
             };
-            let value = BranchValue::decode(&value).map_err(|source| state.file.format(source))?;
+            let value = state.branch_value(&value)?;
             branches.push(Branch {
                 name: name.to_owned(),
                 lineage: value.lineage,
@@ -188,8 +202,7 @@ impl Snapshot {
     /// # Errors
     /// As for [`at_branch`](Self::at_branch).
     pub fn at_tag(&self, name: &str) -> Result<Self> {
-        let key = RefKey::Tag(name).encode();
-        match self.state.property(&key, |_| Ok(true))? {
+        match self.state.tag(name)? {
             Some(value) => {
                 let commit = refs::decode_tag(&value);
                 self.at(commit.map_err(|source| self.state.file.format(source))?)
@@ -229,38 +242,15 @@ impl Snapshot {
         if self.state.is_plain() {
             return Ok((lineage.0 == 0).then(|| MAIN.to_owned()));
         }
-        let mut found = None;
-        let stored = self.state.stored_properties()?;
-        for row in stored.iter().chain(&self.state.tail.properties) {
-            let (Some(RefKey::Branch(name)), Some(value)) = (RefKey::parse(&row.key), &row.value)
-            else {
-                continue;
-            };
-            let value =
-                BranchValue::decode(value).map_err(|source| self.state.file.format(source))?;
-            let newer = |(commit, _): &(CommitId, _)| row.commit > *commit;
-            if value.lineage == lineage && found.as_ref().is_none_or(newer) {
-                found = Some((row.commit, name.to_owned()));
+        let mut found: Option<(CommitId, String)> = None;
+        self.state.each_branch_value(&mut |commit, name, branch| {
+            let newer = found.as_ref().is_none_or(|(known, _)| commit > *known);
+            if branch.lineage == lineage && newer {
+                found = Some((commit, name.to_owned()));
             }
-        }
+        })?;
         let main = || (lineage.0 == 0).then(|| MAIN.to_owned());
         Ok(found.map(|(_, name)| name).or_else(main))
-    }
-}
-
-impl State {
-    /// The newest commit of the file, of any lineage, that was there at a time.
-    pub(crate) fn newest_at(&self, time: Timestamp) -> Result<CommitId> {
-        let (mut low, mut high) = (0, self.last_commit().0);
-        while low < high {
-            let middle = low + (high - low).div_ceil(2);
-            if self.commit(CommitId(middle))?.time <= time {
-                low = middle;
-            } else {
-                high = middle - 1;
-            }
-        }
-        Ok(CommitId(low))
     }
 }
 
@@ -390,12 +380,11 @@ impl Store {
     pub fn create_tag(&mut self, name: &str, at: CommitId) -> Result<Commit> {
         refs::check_name(name).map_err(Error::Limit)?;
         self.bookkeep(format!("tag {name} at {at}"), |state, moved| {
-            let key = RefKey::Tag(name).encode();
-            if state.property(&key, |_| Ok(true))?.is_some() {
+            if state.tag(name)?.is_some() {
                 return Err(exists(RefKind::Tag, name));
             }
             Snapshot::check_commit(state, at)?;
-            moved.insert(key, Some(refs::encode_tag(at)));
+            moved.insert(RefKey::Tag(name).encode(), Some(refs::encode_tag(at)));
             Ok(())
         })
     }
@@ -406,11 +395,10 @@ impl Store {
     /// [`Error::NoSuchRef`], or as for [`create_branch`](Self::create_branch).
     pub fn delete_tag(&mut self, name: &str) -> Result<Commit> {
         self.bookkeep(format!("tag {name} deleted"), |state, moved| {
-            let key = RefKey::Tag(name).encode();
-            if state.property(&key, |_| Ok(true))?.is_none() {
+            if state.tag(name)?.is_none() {
                 return Err(state.no_such(RefKind::Tag, name));
             }
-            moved.insert(key, None);
+            moved.insert(RefKey::Tag(name).encode(), None);
             Ok(())
         })
     }
@@ -422,15 +410,14 @@ impl Store {
     pub fn rename_tag(&mut self, name: &str, to: &str) -> Result<Commit> {
         refs::check_name(to).map_err(Error::Limit)?;
         self.bookkeep(format!("tag {name} renamed to {to}"), |state, moved| {
-            let (from, to_key) = (RefKey::Tag(name).encode(), RefKey::Tag(to).encode());
-            let Some(value) = state.property(&from, |_| Ok(true))? else {
+            let Some(value) = state.tag(name)? else {
                 return Err(state.no_such(RefKind::Tag, name));
             };
-            if state.property(&to_key, |_| Ok(true))?.is_some() {
+            if state.tag(to)?.is_some() {
                 return Err(exists(RefKind::Tag, to));
             }
-            moved.insert(from, None);
-            moved.insert(to_key, Some(value));
+            moved.insert(RefKey::Tag(name).encode(), None);
+            moved.insert(RefKey::Tag(to).encode(), Some(value));
             Ok(())
         })
     }
@@ -442,14 +429,8 @@ impl Store {
     /// # Errors
     /// [`Error::NoSuchCommit`], [`Error::InTransaction`], or what [`begin`](Self::begin) and [`commit`](Self::commit) can meet.
     pub fn rewind(&mut self, to: CommitId, message: Option<String>) -> Result<Commit> {
-        self.refuse_in_transaction()?;
         let message = message.unwrap_or_else(|| format!("rewind to {to}"));
-        self.begin()?;
-        let result = self.write_rewind(to, message);
-        if result.is_err() {
-            self.rollback();
-        }
-        result
+        self.alone(|store| store.write_rewind(to, message))
     }
 
     fn write_rewind(&mut self, to: CommitId, message: String) -> Result<Commit> {
@@ -473,17 +454,21 @@ impl Store {
         message: String,
         change: impl FnOnce(&State, &mut BTreeMap<String, Option<Vec<u8>>>) -> Result<()>,
     ) -> Result<Commit> {
+        self.alone(|store| {
+            let mut moved = BTreeMap::new();
+            change(&store.current(), &mut moved)?;
+            store.transaction_mut()?.move_refs(moved);
+            store.commit_now(message)
+        })
+    }
+
+    /// Runs what begins and commits a transaction of its own, and forgets it if it did not come to the commit.
+    pub(crate) fn alone<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.refuse_in_transaction()?;
         self.begin()?;
-        let mut moved = BTreeMap::new();
-        let changed = change(&self.current(), &mut moved).and_then(|()| {
-            self.transaction_mut()?.move_refs(moved);
-            self.commit_now(message)
-        });
-        if changed.is_err() {
-            self.rollback();
-        }
-        changed
+        let result = run(self);
+        self.rollback();
+        result
     }
 
     /// Commits a transaction that is known to change something.

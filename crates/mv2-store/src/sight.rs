@@ -20,7 +20,7 @@ use std::sync::Arc;
 use mv2_format::commits::{CommitRow, Edge, Run};
 use mv2_format::refs::MAIN;
 use mv2_format::tombstones::Tombstone;
-use mv2_format::{CommitId, FrameId, FrameSet, LineageId};
+use mv2_format::{CommitId, FrameId, FrameSet, LineageId, Timestamp};
 
 use crate::error::Result;
 use crate::state::State;
@@ -111,7 +111,7 @@ impl Sight {
     /// The frames that commits on the history put, dead or alive.
     pub(crate) fn born(&self, state: &State) -> Result<FrameSet> {
         let Some(reach) = &self.reach else {
-            return Ok([FrameId(0)..self.end].into_iter().collect());
+            return Ok((FrameId(0)..self.end).into());
         };
         let mut frames = Vec::new();
         for row in reach.iter() {
@@ -140,8 +140,7 @@ impl Sight {
             .find(|row| self.includes(row.lineage, row.commit)))
     }
 
-    /// The tombstones of a range of frames that are seen here and were not seen at `before`, by frame. `after` is a commit
-    /// that all of them are younger than.
+    /// The tombstones of a range of frames that are seen here, of commits after one, by frame.
     pub(crate) fn tombstones(
         &self,
         state: &State,
@@ -182,8 +181,24 @@ impl Sight {
 
     /// The frames of a range that are not visible here, other histories' included.
     pub(crate) fn hidden(&self, state: &State, frames: Range<FrameId>) -> Result<FrameSet> {
-        let all: FrameSet = [frames.clone()].into_iter().collect();
+        let all = FrameSet::from(frames.clone());
         Ok(all.difference(&self.visible(state, frames)?))
+    }
+
+    /// The frames of a range that died here since `then`, which this [continues](Self::continues), sorted. `after` is the commit
+    /// that all of these deaths are younger than.
+    pub(crate) fn died_since(
+        &self,
+        state: &State,
+        frames: Range<FrameId>,
+        then: &Self,
+        after: CommitId,
+    ) -> Result<Vec<FrameId>> {
+        let mut rows = self.tombstones(state, frames, after)?;
+        rows.retain(|row| !then.includes(row.lineage, row.commit));
+        let mut frames: Vec<_> = rows.iter().map(|row| row.frame).collect();
+        frames.dedup();
+        Ok(frames)
     }
 
     /// Whether this sees all that `split` saw of a range of frames, and no other frame of it, so that the frames which were
@@ -241,14 +256,10 @@ impl State {
         }
         let then = Sight::new(self, split)?;
         Ok(match newest.continues(self, &then, &frames)? {
-            Some(after) => {
-                let rows = newest.tombstones(self, frames, after)?;
-                let new = |row: &&Tombstone| !then.includes(row.lineage, row.commit);
-                rows.iter().filter(new).count() as u64
-            }
+            Some(after) => newest.died_since(self, frames, &then, after)?.len() as u64,
             None => {
                 let before = match split.0 {
-                    0 => FrameSet::from_iter([frames.clone()]).difference(&*self.purged()?),
+                    0 => FrameSet::from(frames.clone()).difference(&*self.purged()?),
                     _ => then.visible(self, frames.clone())?,
                 };
                 before.difference(&newest.visible(self, frames)?).len()
@@ -351,16 +362,26 @@ impl State {
 
     /// The commit that put a frame.
     pub(crate) fn commit_of(&self, id: FrameId) -> Result<CommitRow> {
-        let (mut low, mut high) = (1, self.last_commit().0);
+        let before = self.last_where(|row| row.watermark <= id)?;
+        self.commit(CommitId(before.0 + 1))
+    }
+
+    /// The newest commit of the file, of any lineage, that was there at a time.
+    pub(crate) fn newest_at(&self, time: Timestamp) -> Result<CommitId> {
+        self.last_where(|row| row.time <= time)
+    }
+
+    /// The last commit of the file for which something holds that holds for all before it, by bisection; 0 if it holds for none.
+    fn last_where(&self, holds: impl Fn(&CommitRow) -> bool) -> Result<CommitId> {
+        let (mut low, mut high) = (0, self.last_commit().0);
         while low < high {
-            let middle = low + (high - low) / 2;
-            if self.commit(CommitId(middle))?.watermark <= id {
-                low = middle + 1;
-            } else {
-                high = middle;
+            let middle = low + (high - low).div_ceil(2);
+            match holds(&self.commit(CommitId(middle))?) {
+                true => low = middle,
+                false => high = middle - 1,
             }
         }
-        self.commit(CommitId(low))
+        Ok(CommitId(low))
     }
 
     /// What the commits of a lineage see of others, as of a commit.

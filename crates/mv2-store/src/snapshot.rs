@@ -38,6 +38,19 @@ pub enum Seen {
     Only(Vec<FrameId>),
 }
 
+impl Seen {
+    /// The visible ones of those that something holds; `None` if none is.
+    fn of(visible: &FrameSet, held: &FrameSet) -> Option<Self> {
+        let seen = visible.intersection(held);
+        let hidden = held.difference(&seen);
+        match seen.is_empty() {
+            true => None,
+            false if seen.len() < hidden.len() => Some(Self::Only(seen.into_frames().collect())),
+            false => Some(Self::AllBut(hidden.into_frames().collect())),
+        }
+    }
+}
+
 /// A live index segment.
 #[derive(Clone, Debug)]
 pub struct Segment {
@@ -131,7 +144,7 @@ impl Snapshot {
         Self::check_commit(&self.state, commit)?;
         // Ids that were given since are those of commits, and of no interest here.
         let mut there = Self::of_commit(&self.state, commit)?;
-        there.branch = match commit.0 == 0 || self.has(commit)? {
+        there.branch = match self.has(commit)? {
             true => self.branch.clone(),
             false => self
                 .name_of(self.row(commit)?.lineage)?
@@ -149,11 +162,6 @@ impl Snapshot {
     /// The commit; 0 for an empty memory.
     pub fn commit_id(&self) -> CommitId {
         self.sight.commit
-    }
-
-    /// The newest commit of the file, of any branch or of bookkeeping, as this snapshot's state of it has it.
-    pub fn newest(&self) -> CommitId {
-        self.state.last_commit()
     }
 
     /// One past the last frame id. Below it there may be frames of other branches.
@@ -179,35 +187,27 @@ impl Snapshot {
         let state = &self.state;
         let toc = &state.checkpoint.toc;
         let tail = &state.tail;
-        // In a file of one lineage all frames below the end were put on this history.
-        let plain = state.is_linear();
-        let born = match plain {
-            true => FrameSet::default(),
-            false => self.sight.born(state)?,
-        };
-        let frames_total = match plain {
-            true => self.end_frame().0,
-            false => born.len(),
-        };
-        let newest = plain && state.last_on(LineageId(0))?.unwrap_or_default() == self.commit_id();
-        let (dead, payload_bytes) = match newest {
-            true => (
-                toc.tombstones + tail.dead.len() as u64,
-                toc.payload_bytes.saturating_add(tail.payload_bytes),
-            ),
-            false => self.past_figures(&born)?,
-        };
+        let born = self.sight.born(state)?;
+        let purged = state.purged()?.intersection(&born);
+        // The table of contents counts deaths of purged frames too.
+        let counted = self.is_linear()
+            && state.last_on(LineageId(0))?.unwrap_or_default() == self.commit_id();
+        let dead = toc.tombstones + tail.dead.len() as u64;
         let mut stats = Stats {
-            frames: frames_total
-                .saturating_sub(dead)
-                .saturating_sub(self.purged_alive()?),
-            frames_total,
-            purged: self.purged_born()?.len(),
+            frames: match counted && purged.is_empty() {
+                true => born.len().saturating_sub(dead),
+                false => self.visible()?.len(),
+            },
+            frames_total: born.len(),
+            purged: purged.len(),
             commits: match self.commit_id().0 {
                 id if id == 0 || state.is_plain() => id,
                 _ => self.row(self.commit_id())?.depth,
             },
-            payload_bytes,
+            payload_bytes: match counted {
+                true => toc.payload_bytes.saturating_add(tail.payload_bytes),
+                false => self.payload_bytes(&born)?,
+            },
             file_bytes: state.file.len()?,
             wal_bytes: state.file.header.wal_len,
             wal_used_bytes: tail.end,
@@ -233,20 +233,18 @@ impl Snapshot {
         Ok(stats)
     }
 
-    /// Frames that were dead, and bytes of payload, of those that were put on this history.
-    fn past_figures(&self, born: &FrameSet) -> Result<(u64, u64)> {
-        let frames = FrameId(0)..self.end_frame();
-        let dead = self.dead_in(frames.clone(), CommitId(0))?.len() as u64;
+    /// Bytes of payload of frames.
+    fn payload_bytes(&self, frames: &FrameSet) -> Result<u64> {
         let mut bytes = 0u64;
-        let detail = Detail::Meta;
-        self.state.visit_frames(frames, detail, &mut |visited| {
+        let (all, detail) = (FrameId(0)..self.end_frame(), Detail::Meta);
+        self.state.visit_frames(all, detail, &mut |visited| {
             let meta = visited.meta();
-            if self.sight.is_linear() || born.contains(meta.id) {
+            if frames.contains(meta.id) {
                 bytes = bytes.saturating_add(meta.payload_len);
             }
             Ok(())
         })?;
-        Ok((dead, bytes))
+        Ok(bytes)
     }
 
     /// The tombstones of the frames below an end from the commits after one up to this.
@@ -275,7 +273,7 @@ impl Snapshot {
 
     /// Whether a commit, whatever its lineage, is on this history.
     pub(crate) fn has(&self, commit: CommitId) -> Result<bool> {
-        if self.state.is_plain() {
+        if commit.0 == 0 || self.state.is_plain() {
             return Ok(commit <= self.commit_id());
         }
         let row = self.state.commit(commit)?;
@@ -523,57 +521,31 @@ impl Snapshot {
             return Ok(None);
         }
         let (state, split_at) = (&self.state, segment.split_at);
-        let linear = self.is_linear();
-        let split = match linear || split_at.0 == 0 {
-            true => None,
-            false => Some(Sight::new(state, split_at)?),
-        };
-        let continues = match &split {
-            Some(split) => self.sight.continues(state, split, &range)?,
-            None => (linear && split_at <= self.commit_id()).then_some(split_at),
-        };
-        match (continues, segment.history) {
-            (Some(_), true) if split_at.0 > 0 => Ok(None),
-            // What was alive at the split was alive before; of what was dead then, each frame died at a time of its own.
-            _ if linear => {
-                let after = match segment.history {
-                    true => CommitId(0),
-                    false => split_at,
-                };
-                self.dead_in(range, after).map(Seen::AllBut).map(Some)
-            }
-            (Some(after), _) => {
-                let split = split.as_ref();
-                let known = |row: &Tombstone| {
-                    split.is_some_and(|split| split.includes(row.lineage, row.commit))
-                };
-                let mut rows = self.sight.tombstones(state, range, after)?;
-                rows.retain(|row| !known(row));
-                let mut hidden: Vec<_> = rows.iter().map(|row| row.frame).collect();
-                hidden.dedup();
-                Ok(Some(Seen::AllBut(hidden)))
-            }
-            (None, history) => {
-                let all: FrameSet = [range.clone()].into_iter().collect();
-                let held = match &split {
-                    Some(split) => {
-                        let then = split.visible(state, range.clone())?;
-                        match history {
-                            true => all.difference(&then),
-                            false => then,
-                        }
-                    }
-                    None => all,
-                };
-                let seen = self.sight.visible(state, range)?.intersection(&held);
-                let hidden = held.difference(&seen);
-                Ok(match seen.is_empty() {
-                    true => None,
-                    false if seen.len() < hidden.len() => Some(Seen::Only(seen.frames().collect())),
-                    false => Some(Seen::AllBut(hidden.frames().collect())),
-                })
-            }
+        if split_at.0 == 0 {
+            return self.seen(range);
         }
+        if self.is_linear() {
+            // What was alive at the split was alive before; of what was dead then, each frame died at a time of its own.
+            let after = match segment.history {
+                true if split_at <= self.commit_id() => return Ok(None),
+                true => CommitId(0),
+                false => split_at,
+            };
+            return self.dead_in(range, after).map(Seen::AllBut).map(Some);
+        }
+        let split = Sight::new(state, split_at)?;
+        if let Some(after) = self.sight.continues(state, &split, &range)? {
+            if segment.history {
+                return Ok(None);
+            }
+            let died = self.sight.died_since(state, range, &split, after)?;
+            return Ok(Some(Seen::AllBut(died)));
+        }
+        let held = match segment.history {
+            true => split.hidden(state, range.clone())?,
+            false => split.visible(state, range.clone())?,
+        };
+        Ok(Seen::of(&self.sight.visible(state, range)?, &held))
     }
 
     /// Which frames of a range are visible at this commit; `None` if none is.
@@ -588,14 +560,8 @@ impl Snapshot {
         if self.is_linear() {
             return self.dead_in(range, CommitId(0)).map(Seen::AllBut).map(Some);
         }
-        let all: FrameSet = [range.clone()].into_iter().collect();
-        let seen = self.sight.visible(&self.state, range)?;
-        let hidden = all.difference(&seen);
-        Ok(match seen.is_empty() {
-            true => None,
-            false if seen.len() < hidden.len() => Some(Seen::Only(seen.frames().collect())),
-            false => Some(Seen::AllBut(hidden.frames().collect())),
-        })
+        let visible = self.sight.visible(&self.state, range.clone())?;
+        Ok(Seen::of(&visible, &range.into()))
     }
 
     /// The segments of a part of an index over attachments, and the attachments that are in none of them, in the order in
@@ -633,16 +599,7 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`].
     pub fn properties(&self) -> Result<Vec<Property>> {
-        let mut rows = self.state.stored_properties()?.to_vec();
-        rows.extend(self.state.tail.properties.iter().cloned());
-        let mut seen = Vec::with_capacity(rows.len());
-        for row in rows {
-            if RefKey::parse(&row.key).is_none() && self.has(row.commit)? {
-                seen.push(row);
-            }
-        }
-        seen.sort_unstable();
-        Ok(seen)
+        self.properties_where(true)
     }
 
     /// The values that properties got in commits that are not on this history and newer than this one, or of another branch, by key and
@@ -655,10 +612,15 @@ impl Snapshot {
         if state.is_plain() && self.commit_id() == state.last_commit() {
             return Ok(Vec::new());
         }
-        let stored = state.stored_properties()?;
+        self.properties_where(false)
+    }
+
+    /// The values that commits on this history gave to properties, or those that others did; without branches and tags.
+    fn properties_where(&self, on_history: bool) -> Result<Vec<Property>> {
+        let stored = self.state.stored_properties()?;
         let mut rows = Vec::new();
-        for row in stored.iter().chain(&state.tail.properties) {
-            if RefKey::parse(&row.key).is_none() && !self.has(row.commit)? {
+        for row in stored.iter().chain(&self.state.tail.properties) {
+            if RefKey::parse(&row.key).is_none() && self.has(row.commit)? == on_history {
                 rows.push(row.clone());
             }
         }

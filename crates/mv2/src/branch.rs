@@ -379,7 +379,7 @@ impl Snapshot {
     /// Every commit of the file that documents have a part in, newest first: those of all branches, and those that no branch leads to
     /// any more, because it was rewound or deleted.
     pub fn all_commits(&self) -> impl Iterator<Item = Result<Commit>> + '_ {
-        let ids = (1..=self.inner.newest().0).rev();
+        let ids = (1..=self.inner.last_commit().0).rev();
         let commits = ids.map(|id| self.commit(CommitId(id)));
         commits.filter(|commit| match commit {
             Ok(commit) => commit.lineage != LineageId::BOOKKEEPING,
