@@ -8,6 +8,17 @@ use serde::Deserialize;
 /// How far a number of a vector of length 1 may be from that of the reference.
 const TOLERANCE: f32 = 1e-5;
 
+/// The small models.
+const FAMILIES: [&str; 7] = [
+    "bert-mean",
+    "bert-cls",
+    "nomic",
+    "e5",
+    "xlm-roberta",
+    "distilbert",
+    "modernbert",
+];
+
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/bert")
 }
@@ -50,7 +61,7 @@ fn what_is_expected_was_made_by_the_script_that_is_here() {
 #[test]
 fn each_family_gives_the_vectors_of_its_reference() {
     let texts = texts();
-    for family in ["bert-mean", "bert-cls", "nomic", "e5", "xlm-roberta"] {
+    for family in FAMILIES {
         let folder = fixtures().join(family);
         let model = BertEmbedder::from_folder(&folder).unwrap();
         let expected: Vec<Expected> =
@@ -67,6 +78,81 @@ fn each_family_gives_the_vectors_of_its_reference() {
     }
 }
 
+#[test]
+fn a_text_has_the_same_bits_alone_and_among_others() {
+    let texts = texts();
+    // Long ones as well, which some models run by themselves.
+    let long = texts[..40].concat();
+    let texts: Vec<&str> = texts[..60]
+        .iter()
+        .map(String::as_str)
+        .chain([&long[..]])
+        .collect();
+    for family in FAMILIES {
+        let model = BertEmbedder::from_folder(&fixtures().join(family)).unwrap();
+        let width = model.spec().dims as usize;
+        let mut all = Vec::new();
+        model.embed_all(&texts, Role::Query, &mut all).unwrap();
+        for (text, vector) in texts.iter().zip(all.chunks_exact(width)) {
+            let mut alone = Vec::new();
+            model.embed_all(&[text], Role::Query, &mut alone).unwrap();
+            assert_eq!(alone, vector, "{family}: {text}");
+        }
+    }
+}
+
+#[test]
+fn long_texts_of_modernbert_are_cut_and_have_the_same_bits_as_well() {
+    let folder = copy("modernbert");
+    let lengths = [
+        "\"max_position_embeddings\": 128",
+        "\"max_position_embeddings\": 8192",
+    ];
+    change(&folder, "config.json", lengths[0], lengths[1]);
+    let model = BertEmbedder::from_folder(folder.path()).unwrap();
+    assert_eq!(model.spec().max_tokens, 2048);
+    // Those of more than 512 tokens run by themselves.
+    let long = "the keeper wrote between storms ".repeat(400);
+    let texts = [&long[..9000], "car", &long[..3000], "灯台", &long];
+    let lengths = texts.map(|text| model.token_count(text));
+    assert!(
+        lengths[0] > 2048 && lengths[2] > 512 && lengths[2] < 2048,
+        "{lengths:?}"
+    );
+    let mut all = Vec::new();
+    model.embed_all(&texts, Role::Query, &mut all).unwrap();
+    let vector = |at: usize| &all[at * 32..(at + 1) * 32];
+    assert_eq!(vector(0), vector(4), "both are cut at the same token");
+    assert_ne!(vector(0), vector(2));
+    for (at, text) in texts.iter().enumerate() {
+        let mut alone = Vec::new();
+        model.embed_all(&[text], Role::Query, &mut alone).unwrap();
+        assert_eq!(alone, vector(at), "{at}");
+    }
+}
+
+/// What would stay unseen if the texts were too short, or all layers looked at all of a text.
+#[test]
+fn the_window_of_modernbert_is_kept() {
+    let texts = texts();
+    let texts: Vec<&str> = texts[..40].iter().map(String::as_str).collect();
+    let vectors = |folder: &Path| {
+        let mut out = Vec::new();
+        let model = BertEmbedder::from_folder(folder).unwrap();
+        model.embed_all(&texts, Role::Passage, &mut out).unwrap();
+        out
+    };
+    let (folder, other) = (copy("modernbert"), copy("modernbert"));
+    change(
+        &other,
+        "config.json",
+        "\"local_attention\": 8",
+        "\"local_attention\": 10",
+    );
+    let far = difference(&vectors(folder.path()), &vectors(other.path()));
+    assert!(far > 1e-3, "{far}");
+}
+
 /// A copy of a model, to be damaged.
 fn copy(family: &str) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
@@ -76,16 +162,107 @@ fn copy(family: &str) -> tempfile::TempDir {
     copy
 }
 
+/// Writes something else in a file of a copy, once.
+fn change(copy: &tempfile::TempDir, file: &str, from: &str, to: &str) {
+    let path = copy.path().join(file);
+    std::fs::write(&path, replaced(std::fs::read(&path).unwrap(), from, to)).unwrap();
+}
+
+fn replaced(bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+    let at = bytes
+        .windows(from.len())
+        .position(|part| part == from.as_bytes())
+        .unwrap();
+    [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat()
+}
+
 #[test]
 fn a_missing_file_is_named() {
-    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
-        let folder = copy("nomic");
+    for (family, file) in ["nomic", "modernbert"].into_iter().flat_map(|family| {
+        ["config.json", "tokenizer.json", "model.safetensors"].map(|file| (family, file))
+    }) {
+        let folder = copy(family);
         std::fs::remove_file(folder.path().join(file)).unwrap();
         match BertEmbedder::from_folder(folder.path()) {
             Err(Error::ModelFile { path, .. }) => assert!(path.ends_with(file)),
-            other => panic!("{file}: {other:?}"),
+            other => panic!("{family}, {file}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_model_that_candle_runs_is_named_as_well() {
+    let damage = |file: &str, from: &str, to: &str| {
+        let folder = copy("modernbert");
+        change(&folder, file, from, to);
+        let error = BertEmbedder::from_folder(folder.path()).unwrap_err();
+        assert!(matches!(error, Error::Model { .. }), "{error:?}");
+        error.to_string()
+    };
+    // Without that norm candle would compute something else and say nothing.
+    let said = damage(
+        "model.safetensors",
+        "layers.2.attn_norm.weight",
+        "layers.2.attn_form.weight",
+    );
+    assert!(
+        said.contains("tensor layers.2.attn_norm.weight") && said.contains("none"),
+        "{said}"
+    );
+    let said = damage(
+        "config.json",
+        "\"intermediate_size\": 48",
+        "\"intermediate_size\": 64",
+    );
+    assert!(
+        said.contains("layers.0.mlp.Wi") && said.contains("[96, 32]"),
+        "{said}"
+    );
+    let said = damage("config.json", "\"vocab_size\": 400", "\"vocab_size\": 300");
+    assert!(said.contains("tokenizer.json, vocabulary"), "{said}");
+    let said = damage(
+        "config.json",
+        "\"hidden_activation\": \"gelu\"",
+        "\"hidden_activation\": \"silu\"",
+    );
+    assert!(
+        said.contains("hidden_activation: expected \"gelu\", found \"silu\""),
+        "{said}"
+    );
+    let said = damage(
+        "config.json",
+        "\"model_type\": \"modernbert\"",
+        "\"model_type\": \"mpnet\"",
+    );
+    for known in [
+        "config.json",
+        "mpnet",
+        "bert",
+        "distilbert",
+        "nomic_bert",
+        "modernbert",
+    ] {
+        assert!(said.contains(known), "{said}");
+    }
+    let folder = copy("modernbert");
+    let path = folder.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = 8 + usize::from(bytes[0]) + 256 * usize::from(bytes[1]);
+    // The first number of the first tensor, in half precision.
+    bytes[at..at + 2].copy_from_slice(&half::f16::NAN.to_le_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    let said = BertEmbedder::from_folder(folder.path())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains("tensor embeddings.norm.weight") && said.contains("NaN at 0"),
+        "{said}"
+    );
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let said = BertEmbedder::from_folder(folder.path())
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("whole"), "{said}");
 }
 
 #[test]
@@ -98,15 +275,8 @@ fn a_damaged_file_is_named_with_what_is_wrong() {
         assert!(matches!(error, Error::Model { .. }), "{error:?}");
         error.to_string()
     };
-    let replace = |from: &'static str, to: &'static str| {
-        move |bytes: Vec<u8>| {
-            let at = bytes
-                .windows(from.len())
-                .position(|part| part == from.as_bytes())
-                .unwrap();
-            [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat()
-        }
-    };
+    let replace =
+        |from: &'static str, to: &'static str| move |bytes: Vec<u8>| replaced(bytes, from, to);
     let half = |bytes: Vec<u8>| bytes[..bytes.len() / 2].to_vec();
     assert!(damage("config.json", &half).contains("config.json, content"));
     assert!(damage("tokenizer.json", &half).contains("tokenizer.json, content"));
@@ -167,7 +337,7 @@ fn a_text_without_a_vector_is_refused_with_a_reason() {
 
 #[test]
 fn a_huge_word_and_a_long_text_are_cut() {
-    for family in ["bert-mean", "e5"] {
+    for family in ["bert-mean", "e5", "modernbert"] {
         let model = BertEmbedder::from_folder(&fixtures().join(family)).unwrap();
         let word = "x".repeat(10_000_000);
         let mut out = Vec::new();

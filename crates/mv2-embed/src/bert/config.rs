@@ -1,4 +1,4 @@
-//! The shape of a model: what `config.json` says, in the words of each family, brought to one form.
+//! The shape of a model that the pass of our own runs: what `config.json` says, in the words of each family, brought to one form.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::kernels::Activation;
 
 /// The largest number of anything that a model is allowed to have: some thousand times what those of today have. What it
 /// guards is arithmetic; memory is bounded by the file of the weights.
-const LIMIT: usize = 1 << 28;
+pub(super) const LIMIT: usize = 1 << 28;
 
 /// How a model of the BERT family is built.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,7 @@ pub(super) struct Config {
     pub(super) heads: usize,
     /// Numbers in the middle of a layer.
     pub(super) middle: usize,
+    /// Kinds of tokens that have vectors of their own; none in DistilBERT.
     pub(super) token_types: usize,
     pub(super) epsilon: f32,
     /// Tokens that the model can tell the places of.
@@ -30,8 +31,9 @@ pub(super) struct Config {
 /// What differs between the families.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Family {
-    /// BERT and RoBERTa: a vector for each place, added to the token's; queries, keys and values with biases.
+    /// BERT, RoBERTa and DistilBERT: a vector for each place, added to the token's; queries, keys and values with biases.
     Bert {
+        names: Names,
         activation: Activation,
         /// Rows of the table of places, and the row of the first token: RoBERTa leaves out those up to its padding token.
         places: usize,
@@ -42,6 +44,13 @@ pub(super) enum Family {
         /// The base of the angles.
         theta: f32,
     },
+}
+
+/// What a family of BERT's shape calls its tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    Bert,
+    DistilBert,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +71,18 @@ struct Bert {
     pad_token_id: Option<usize>,
     #[serde(default)]
     position_embedding_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct DistilBert {
+    vocab_size: usize,
+    dim: usize,
+    n_layers: usize,
+    n_heads: usize,
+    hidden_dim: usize,
+    max_position_embeddings: usize,
+    #[serde(default = "gelu")]
+    activation: String,
 }
 
 /// The names of the model's own code, and those of `transformers` from version 5.
@@ -94,21 +115,15 @@ struct Rope {
 }
 
 impl Config {
-    /// Reads `config.json`.
-    pub(super) fn parse(json: &[u8]) -> Result<Self, Fault> {
-        let value: Value =
-            serde_json::from_slice(json).map_err(|error| Fault::new("content", "JSON", error))?;
-        let config = match value.get("model_type").and_then(Value::as_str) {
-            Some(family @ ("bert" | "roberta" | "xlm-roberta")) => {
-                bert(read(value.clone())?, family)?
-            }
-            Some("nomic_bert") => nomic(read(value.clone())?, &value)?,
-            other => {
-                let expected = "bert, roberta, xlm-roberta or nomic_bert";
-                return Err(Fault::new("model_type", expected, other.unwrap_or("none")));
-            }
+    /// Reads `config.json` of a family that the pass knows; `None` for another.
+    pub(super) fn parse(family: &str, json: &Value) -> Result<Option<Self>, Fault> {
+        let config = match family {
+            "bert" | "roberta" | "xlm-roberta" => bert(read(json)?, family)?,
+            "distilbert" => distilbert(read(json)?)?,
+            "nomic_bert" => nomic(read(json)?, json)?,
+            _ => return Ok(None),
         };
-        config.check()
+        config.check().map(Some)
     }
 
     /// Numbers in a head's part of a vector.
@@ -117,13 +132,21 @@ impl Config {
     }
 
     fn check(self) -> Result<Self, Fault> {
+        let distilled = matches!(
+            self.family,
+            Family::Bert {
+                names: Names::DistilBert,
+                ..
+            }
+        );
+        let least_types = usize::from(!distilled);
         for (what, value, least) in [
             ("vocab_size", self.vocabulary, 1),
             ("hidden_size", self.width, 1),
             ("num_hidden_layers", self.layers, 0),
             ("num_attention_heads", self.heads, 1),
             ("intermediate_size", self.middle, 1),
-            ("type_vocab_size", self.token_types, 1),
+            ("type_vocab_size", self.token_types, least_types),
             ("max_position_embeddings", self.max_tokens, 1),
         ] {
             if value < least || value > LIMIT {
@@ -150,21 +173,14 @@ impl Config {
     }
 }
 
-fn read<T: for<'a> Deserialize<'a>>(value: Value) -> Result<T, Fault> {
-    serde_json::from_value(value)
+/// The fields of a family.
+pub(super) fn read<T: for<'a> Deserialize<'a>>(json: &Value) -> Result<T, Fault> {
+    serde_json::from_value(json.clone())
         .map_err(|error| Fault::new("fields", "those of the model_type", error))
 }
 
 fn bert(json: Bert, family: &str) -> Result<Config, Fault> {
-    let activation = match json.hidden_act.as_str() {
-        "gelu" => Activation::Gelu,
-        "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
-        "relu" => Activation::Relu,
-        other => {
-            let expected = "gelu, gelu_new, gelu_pytorch_tanh or relu";
-            return Err(Fault::new("hidden_act", expected, other));
-        }
-    };
+    let activation = activation("hidden_act", &json.hidden_act)?;
     if let Some(kind) = json
         .position_embedding_type
         .filter(|kind| kind != "absolute")
@@ -178,6 +194,7 @@ fn bert(json: Bert, family: &str) -> Result<Config, Fault> {
     };
     Ok(Config {
         family: Family::Bert {
+            names: Names::Bert,
             activation,
             places,
             first_place,
@@ -191,6 +208,38 @@ fn bert(json: Bert, family: &str) -> Result<Config, Fault> {
         epsilon: json.layer_norm_eps,
         max_tokens: places.saturating_sub(first_place),
     })
+}
+
+fn distilbert(json: DistilBert) -> Result<Config, Fault> {
+    let places = json.max_position_embeddings;
+    Ok(Config {
+        family: Family::Bert {
+            names: Names::DistilBert,
+            activation: activation("activation", &json.activation)?,
+            places,
+            first_place: 0,
+        },
+        vocabulary: json.vocab_size,
+        width: json.dim,
+        layers: json.n_layers,
+        heads: json.n_heads,
+        middle: json.hidden_dim,
+        token_types: 0,
+        epsilon: tiny(),
+        max_tokens: places,
+    })
+}
+
+fn activation(field: &str, name: &str) -> Result<Activation, Fault> {
+    match name {
+        "gelu" => Ok(Activation::Gelu),
+        "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
+        "relu" => Ok(Activation::Relu),
+        other => {
+            let expected = "gelu, gelu_new, gelu_pytorch_tanh or relu";
+            Err(Fault::new(field, expected, other))
+        }
+    }
 }
 
 fn nomic(json: Nomic, all: &Value) -> Result<Config, Fault> {
@@ -259,6 +308,13 @@ mod tests {
         })
     }
 
+    fn distilbert() -> Value {
+        json!({
+            "model_type": "distilbert", "vocab_size": 30522, "dim": 768, "n_layers": 6, "n_heads": 12, "hidden_dim": 3072,
+            "max_position_embeddings": 512, "activation": "gelu", "sinusoidal_pos_embds": false,
+        })
+    }
+
     fn nomic() -> Value {
         json!({
             "model_type": "nomic_bert", "vocab_size": 30528, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_inner": 3072,
@@ -268,7 +324,8 @@ mod tests {
     }
 
     fn parse(value: &Value) -> Result<Config, Fault> {
-        Config::parse(value.to_string().as_bytes())
+        let family = value["model_type"].as_str().unwrap();
+        Config::parse(family, value).map(Option::unwrap)
     }
 
     #[test]
@@ -298,13 +355,17 @@ mod tests {
             "rope_parameters": {"rope_theta": 1000.0, "rope_type": "default"},
         });
         assert_eq!(parse(&native).unwrap(), own);
+        let distilled = parse(&distilbert()).unwrap();
+        assert_eq!(
+            (distilled.width, distilled.middle, distilled.token_types),
+            (768, 3072, 0)
+        );
+        assert_eq!(Config::parse("t5", &json!({})).unwrap(), None);
     }
 
     #[test]
     fn what_cannot_be_computed_is_refused_by_name() {
         let cases = [
-            (bert(), "model_type", json!("t5")),
-            (bert(), "model_type", Value::Null),
             (bert(), "hidden_act", json!("swish")),
             (bert(), "hidden_size", json!(385)),
             (bert(), "hidden_size", json!(0)),
@@ -313,6 +374,8 @@ mod tests {
             (bert(), "num_attention_heads", json!(0)),
             (bert(), "position_embedding_type", json!("relative_key")),
             (bert(), "layer_norm_eps", json!(-1)),
+            (distilbert(), "activation", json!("swish")),
+            (distilbert(), "dim", json!(0)),
             (nomic(), "activation_function", json!("gelu")),
             (nomic(), "rotary_emb_fraction", json!(0.5)),
             (nomic(), "rotary_emb_base", json!(0)),
@@ -327,11 +390,11 @@ mod tests {
                     message.contains("hidden_size") || message.contains("invalid type")
                 }
                 "n_head" => message.contains("even"),
+                "dim" => message.contains("hidden_size"),
                 _ => message.contains(field),
             };
             assert!(named, "{field}: {message}");
         }
-        assert!(Config::parse(b"[").is_err());
         let mut roberta = bert();
         roberta["model_type"] = "roberta".into();
         roberta["pad_token_id"] = 600.into();

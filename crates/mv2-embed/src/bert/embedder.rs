@@ -4,13 +4,10 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::config::Config;
+use super::architecture::{Architecture, Engine};
 use super::fault::Fault;
-use super::forward::{self, Pack};
 use super::kernels;
-use super::model::Model;
 use super::recipe::Recipe;
-use super::safetensors::Tensors;
 use super::tokens::Tokens;
 use crate::coverage;
 use crate::embedder::{Embedder, Role};
@@ -28,8 +25,13 @@ const LEAST_TOKENS: usize = 64;
 
 /// A model of the BERT family, from files: `config.json`, `tokenizer.json` and `model.safetensors` (single or half precision).
 ///
-/// Texts are packed one behind the other, without padding, and packs run on all cores (rayon's threads). The same text gives
-/// the same vector whatever it is packed with; on another kind of processor its last bits may differ.
+/// | `model_type` | what runs it |
+/// |---|---|
+/// | `bert`, `roberta`, `xlm-roberta`, `distilbert`, `nomic_bert` | a pass of our own: texts packed one behind the other, without padding |
+/// | `modernbert` | candle-transformers: texts one by one, at most 2,048 tokens each |
+///
+/// Texts run on all cores (rayon's threads). The same text gives the same vector alone and among others; on another kind of
+/// processor its last bits may differ.
 ///
 /// ```no_run
 /// use mv2_embed::{BertEmbedder, Embedder, Role};
@@ -41,7 +43,7 @@ const LEAST_TOKENS: usize = 64;
 /// ```
 pub struct BertEmbedder {
     spec: EmbedSpec,
-    model: Model,
+    engine: Engine,
     tokens: Tokens,
 }
 
@@ -85,19 +87,21 @@ impl BertEmbedder {
             let path = &paths[file];
             move |fault: Fault| fault.of(name, path)
         };
-        let config = Config::parse(&config_json).map_err(at(0))?;
-        let can = u32::try_from(config.max_tokens).unwrap_or(u32::MAX);
+        let architecture = Architecture::parse(&config_json).map_err(at(0))?;
+        let can = u32::try_from(architecture.max_tokens()).unwrap_or(u32::MAX);
         let max_tokens = recipe.max_tokens.unwrap_or(can).clamp(1, can);
-        let tokens = Tokens::parse(&tokenizer_json, config.vocabulary, max_tokens as usize);
+        let vocabulary = architecture.vocabulary();
+        let tokens = Tokens::parse(&tokenizer_json, vocabulary, max_tokens as usize);
         let tokens = tokens.map_err(at(1))?;
-        let tensors = Tensors::read(&paths[2], Model::wants).map_err(at(2))?;
-        let model = Model::new(config, tensors).map_err(at(2))?;
+        let dims = u32::try_from(architecture.width()).unwrap_or(u32::MAX);
+        let engine = architecture.load(&paths[2], max_tokens as usize);
+        let engine = engine.map_err(at(2))?;
         let spec = EmbedSpec {
             name: name.to_owned(),
             revision: revision(&[&config_json, &tokenizer_json]),
-            dims: u32::try_from(model.config.width).unwrap_or(u32::MAX),
+            dims,
             max_tokens,
-            weights: model.hash,
+            weights: engine.hash(),
             pooling: recipe.pooling,
             query_prefix: recipe.query_prefix,
             passage_prefix: recipe.passage_prefix,
@@ -106,7 +110,7 @@ impl BertEmbedder {
         };
         Ok(Self {
             spec,
-            model,
+            engine,
             tokens,
         })
     }
@@ -130,12 +134,15 @@ impl BertEmbedder {
         });
         let tokens = tokens.collect::<Result<Vec<Vec<u32>>>>()?;
         let packs = packs(&tokens, rayon::current_num_threads());
-        let vectors = packs.par_iter().map(|pack| {
+        let run = |pack: &Vec<usize>| {
             let texts: Vec<&[u32]> = pack.iter().map(|text| &tokens[*text][..]).collect();
             self.run(&texts)
-        });
-        let vectors = vectors.collect::<Result<Vec<Vec<f32>>>>()?;
-        let width = self.model.config.width;
+        };
+        let alone = packs.partition_point(|pack| self.engine.is_alone(tokens[pack[0]].len()));
+        let mut vectors = packs[..alone].iter().map(run).collect::<Result<Vec<_>>>()?;
+        let together = packs[alone..].par_iter().map(run);
+        vectors.extend(together.collect::<Result<Vec<Vec<f32>>>>()?);
+        let width = self.spec.dims as usize;
         let before = out.len();
         out.resize(before + texts.len() * width, 0.0);
         for (pack, vectors) in packs.iter().zip(vectors) {
@@ -149,8 +156,11 @@ impl BertEmbedder {
 
     /// The vectors of texts that stand in one pack, one behind the other.
     fn run(&self, texts: &[&[u32]]) -> Result<Vec<f32>> {
-        let width = self.model.config.width;
-        let rows = forward::run(&self.model, &Pack { texts });
+        let width = self.spec.dims as usize;
+        let rows = self
+            .engine
+            .run(texts)
+            .map_err(|source| self.failed(source))?;
         let mut vectors = Vec::with_capacity(texts.len() * width);
         let mut at = 0;
         for text in texts {

@@ -1,4 +1,4 @@
-//! A pass through a model. Texts stand one behind the other without padding: what is computed for a token alone (all
+//! The pass of our own through a model. Texts stand one behind the other without padding: what is computed for a token alone (all
 //! the large products) runs over all of them at once, attention over each text for itself.
 
 use super::config::Family;

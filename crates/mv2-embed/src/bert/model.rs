@@ -1,11 +1,18 @@
-//! The weights of a model, in the order in which a pass uses them.
+//! The weights of a model, in the order in which the pass of our own uses them.
 
-use super::config::{Config, Family};
+use super::config::{Config, Family, Names};
 use super::fault::Fault;
 use super::safetensors::Tensors;
 
 /// What may stand before the names of the tensors: the model was saved alone, or as part of another.
-const PREFIXES: &[&str] = &["", "bert.", "roberta.", "model.", "nomic_bert."];
+const PREFIXES: &[&str] = &[
+    "",
+    "bert.",
+    "roberta.",
+    "distilbert.",
+    "model.",
+    "nomic_bert.",
+];
 
 /// The tensor by which the prefix is found.
 const WORDS: &str = "embeddings.word_embeddings.weight";
@@ -63,8 +70,10 @@ impl Model {
         };
         let width = config.width;
         let words = from.take(WORDS, &[config.vocabulary, width])?;
-        let types = "embeddings.token_type_embeddings.weight";
-        let types = from.take(types, &[config.token_types, width])?;
+        let types = match config.token_types {
+            0 => Vec::new(),
+            types => from.take("embeddings.token_type_embeddings.weight", &[types, width])?,
+        };
         let (mut places, norm) = match config.family {
             Family::Bert { places, .. } => (
                 from.take("embeddings.position_embeddings.weight", &[places, width])?,
@@ -78,7 +87,7 @@ impl Model {
             }
         }
         let layers = (0..config.layers).map(|layer| match config.family {
-            Family::Bert { .. } => from.bert_layer(&config, layer),
+            Family::Bert { names, .. } => from.bert_layer(&config, names, layer),
             Family::Nomic { .. } => from.nomic_layer(&config, layer),
         });
         let layers = layers.collect::<Result<_, _>>()?;
@@ -100,7 +109,7 @@ impl Model {
             .rev()
             .find_map(|prefix| tensor.strip_prefix(prefix));
         let name = name.unwrap_or(tensor);
-        ["embeddings.", "encoder.", "emb_ln."]
+        ["embeddings.", "encoder.", "transformer.", "emb_ln."]
             .iter()
             .any(|part| name.starts_with(part))
             && !name.ends_with("position_ids")
@@ -150,17 +159,46 @@ impl Source<'_> {
         })
     }
 
-    fn bert_layer(&mut self, config: &Config, layer: usize) -> Result<Layer, Fault> {
+    fn bert_layer(&mut self, config: &Config, names: Names, layer: usize) -> Result<Layer, Fault> {
         let (width, middle) = (config.width, config.middle);
-        let name = |part: &str| format!("encoder.layer.{layer}.{part}");
-        let qkv = ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
+        // Queries, keys, values, out, its norm, up, down, the last norm.
+        let (stem, parts) = match names {
+            Names::Bert => (
+                "encoder",
+                [
+                    "attention.self.query",
+                    "attention.self.key",
+                    "attention.self.value",
+                    "attention.output.dense",
+                    "attention.output.LayerNorm",
+                    "intermediate.dense",
+                    "output.dense",
+                    "output.LayerNorm",
+                ],
+            ),
+            Names::DistilBert => (
+                "transformer",
+                [
+                    "attention.q_lin",
+                    "attention.k_lin",
+                    "attention.v_lin",
+                    "attention.out_lin",
+                    "sa_layer_norm",
+                    "ffn.lin1",
+                    "ffn.lin2",
+                    "output_layer_norm",
+                ],
+            ),
+        };
+        let [query, key, value, out, attention_norm, up, down, norm] =
+            parts.map(|part| format!("{stem}.layer.{layer}.{part}"));
         Ok(Layer {
-            qkv: self.linear(&qkv, width, width, true)?,
-            out: self.linear(&[name("attention.output.dense")], width, width, true)?,
-            attention_norm: self.norm(&name("attention.output.LayerNorm"), width)?,
-            up: self.linear(&[name("intermediate.dense")], width, middle, true)?,
-            down: self.linear(&[name("output.dense")], middle, width, true)?,
-            norm: self.norm(&name("output.LayerNorm"), width)?,
+            qkv: self.linear(&[query, key, value], width, width, true)?,
+            out: self.linear(&[out], width, width, true)?,
+            attention_norm: self.norm(&attention_norm, width)?,
+            up: self.linear(&[up], width, middle, true)?,
+            down: self.linear(&[down], middle, width, true)?,
+            norm: self.norm(&norm, width)?,
         })
     }
 
@@ -221,6 +259,7 @@ mod tests {
             "embeddings.LayerNorm.weight",
             "bert.encoder.layer.0.output.dense.bias",
             "roberta.embeddings.word_embeddings.weight",
+            "distilbert.transformer.layer.0.ffn.lin1.weight",
             "emb_ln.bias",
         ] {
             assert!(Model::wants(name), "{name}");
@@ -228,6 +267,7 @@ mod tests {
         for name in [
             "pooler.dense.weight",
             "cls.predictions.bias",
+            "vocab_projector.bias",
             "embeddings.position_ids",
         ] {
             assert!(!Model::wants(name), "{name}");

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use tokenizers::{PostProcessor, Tokenizer, TruncationDirection};
+use tokenizers::{Decoder, DecoderWrapper, PostProcessor, Tokenizer, TruncationDirection};
 
 use super::fault::Fault;
 use crate::coverage;
@@ -58,7 +58,14 @@ impl Tokens {
         let unknown = ["[UNK]", "<unk>"]
             .iter()
             .find_map(|token| vocab.get(*token));
+        // Vocabularies of bytes write each byte as a letter, most of them Latin.
+        let bytes = match tokenizer.get_decoder() {
+            Some(DecoderWrapper::ByteLevel(bytes)) => Some(*bytes),
+            _ => None,
+        };
         let words = |token: &&String| {
+            let decoded = bytes.and_then(|bytes| bytes.decode(vec![String::from(*token)]).ok());
+            let token = decoded.as_ref().unwrap_or(token);
             let mut letters = token.chars().filter(|c| c.is_alphabetic());
             letters.clone().count() > 1 && letters.all(|c| u32::from(c) >= coverage::LATIN_END)
         };
@@ -133,5 +140,30 @@ impl Tokens {
             text = &text[end..];
         }
         ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_vocabulary_of_bytes_is_read_as_letters() {
+        let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+        let tokenizer = |word: &str| {
+            let json = json!({
+                "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+                "pre_tokenizer": bytes, "post_processor": null, "decoder": bytes,
+                "model": {"type": "BPE", "vocab": {word: 0, "the": 1}, "merges": []},
+            });
+            Tokens::parse(json.to_string().as_bytes(), 2, 8).unwrap()
+        };
+        // The bytes of 東京, and those of "naïve".
+        let japanese = tokenizer("\u{e6}\u{13f}\u{b1}\u{e4}\u{ba}\u{ac}");
+        assert!(!japanese.latin_only);
+        assert_eq!(japanese.coverage("東京"), 1.0);
+        assert!(tokenizer("na\u{c3}\u{af}ve").latin_only);
     }
 }
