@@ -35,7 +35,8 @@ const BGE_QUERY: &str = "Represent this sentence for searching relevant passages
 /// All models that are known by name.
 ///
 /// Pooling, lengths and prefixes are those of the models' own cards. nomic-embed-text-v1.5 can read 8,192 tokens, of which it
-/// was trained on 2,048.
+/// was trained on 2,048; the models of ModernBERT's kind can, too, and are given 2,048 here, since what a text takes in memory grows
+/// with the square of its length.
 pub const KNOWN_MODELS: &[KnownModel] = &[
     KnownModel {
         name: "all-MiniLM-L6-v2",
@@ -91,6 +92,50 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         passage_prefix: "search_document: ",
         bytes: 548_000_000,
         about: "English, long texts",
+    },
+    KnownModel {
+        name: "gte-modernbert-base",
+        repo: "Alibaba-NLP/gte-modernbert-base",
+        dims: 768,
+        pooling: Pooling::Cls,
+        max_tokens: 2048,
+        query_prefix: "",
+        passage_prefix: "",
+        bytes: 301_700_000,
+        about: "English and code, long texts, slow",
+    },
+    KnownModel {
+        name: "modernbert-embed-base",
+        repo: "nomic-ai/modernbert-embed-base",
+        dims: 768,
+        pooling: Pooling::Mean,
+        max_tokens: 2048,
+        query_prefix: "search_query: ",
+        passage_prefix: "search_document: ",
+        bytes: 599_700_000,
+        about: "English, long texts, slow",
+    },
+    KnownModel {
+        name: "granite-embedding-english-r2",
+        repo: "ibm-granite/granite-embedding-english-r2",
+        dims: 768,
+        pooling: Pooling::Cls,
+        max_tokens: 2048,
+        query_prefix: "",
+        passage_prefix: "",
+        bytes: 301_700_000,
+        about: "English and code, long texts, slow",
+    },
+    KnownModel {
+        name: "multi-qa-distilbert-cos-v1",
+        repo: "sentence-transformers/multi-qa-distilbert-cos-v1",
+        dims: 768,
+        pooling: Pooling::Mean,
+        max_tokens: 512,
+        query_prefix: "",
+        passage_prefix: "",
+        bytes: 266_200_000,
+        about: "English, questions and answers",
     },
     KnownModel {
         name: "multilingual-e5-small",

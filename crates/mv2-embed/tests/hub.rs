@@ -36,6 +36,8 @@ struct State {
     faults: Vec<Fault>,
     /// Method, path and range of each request.
     asked: Vec<String>,
+    /// The model that is served, if not [`MODEL`].
+    model: Option<&'static str>,
     /// What is said instead of the commit.
     commit: Option<String>,
     /// What is said instead of a checksum.
@@ -142,7 +144,8 @@ fn answer(state: &mut State, method: &str, path: &str, range: Option<&str>) -> (
         );
         (head, body.to_vec())
     };
-    if path == format!("/api/models/{MODEL}/revision/main") {
+    let model = state.model.unwrap_or(MODEL);
+    if path == format!("/api/models/{model}/revision/main") {
         let names = state
             .files
             .keys()
@@ -151,7 +154,7 @@ fn answer(state: &mut State, method: &str, path: &str, range: Option<&str>) -> (
         let body = serde_json::json!({ "sha": commit, "siblings": names.collect::<Vec<_>>() });
         return reply("200 OK", "", body.to_string().as_bytes());
     }
-    let small = path.strip_prefix(&format!("/{MODEL}/resolve/{COMMIT}/"));
+    let small = path.strip_prefix(&format!("/{model}/resolve/{COMMIT}/"));
     let name = small.or(path.strip_prefix("/large/")).unwrap_or_default();
     let Some(bytes) = state.files.get(name).cloned() else {
         return reply("404 Not Found", "", b"");
@@ -410,20 +413,32 @@ fn answers_that_cannot_be_used_name_what_is_wrong() {
 #[cfg(feature = "candle")]
 #[test]
 fn a_model_that_came_can_be_used() {
-    use mv2_embed::{BertEmbedder, Embedder};
+    use mv2_embed::{BertEmbedder, Embedder, KnownModel};
 
-    let (server, cache) = (Server::new(), tempfile::tempdir().unwrap());
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/bert/bert-mean");
-    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
-        let bytes = fs::read(fixture.join(file)).unwrap();
-        server
-            .state
-            .lock()
-            .unwrap()
-            .files
-            .insert(file.to_owned(), bytes);
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/bert");
+    for (name, fixture) in [
+        ("all-MiniLM-L6-v2", "bert-mean"),
+        ("multi-qa-distilbert-cos-v1", "distilbert"),
+        ("gte-modernbert-base", "modernbert"),
+        ("modernbert-embed-base", "modernbert"),
+        ("granite-embedding-english-r2", "modernbert"),
+    ] {
+        let known = KnownModel::find(name).unwrap();
+        let (server, cache) = (Server::new(), tempfile::tempdir().unwrap());
+        for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+            let bytes = fs::read(fixtures.join(fixture).join(file)).unwrap();
+            let mut state = server.state.lock().unwrap();
+            state.model = Some(known.repo);
+            state.files.insert(file.to_owned(), bytes);
+        }
+        let options = server.options(cache.path());
+        let found = pull(name, &options, &mut |_| {}).unwrap();
+        let model = BertEmbedder::from_folder(&found.folder).unwrap();
+        let spec = model.spec();
+        assert_eq!(spec.name, name);
+        assert_eq!(
+            (spec.pooling, &spec.query_prefix[..]),
+            (known.pooling, known.query_prefix)
+        );
     }
-    let found = server.pull(cache.path()).unwrap();
-    let model = BertEmbedder::from_folder(&found.folder).unwrap();
-    assert_eq!(model.spec().name, "all-MiniLM-L6-v2");
 }
