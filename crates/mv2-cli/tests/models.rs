@@ -45,6 +45,13 @@ fn the_list_says_what_is_here() {
     assert_eq!(of("gte-large")["path"], serde_json::Value::Null);
     assert_eq!(of("gte-large")["usable"], cfg!(feature = "full"));
     let text = models(&dir, &[]).ok();
+    let mut columns = text.stdout().lines().map(|line| line.find(" dimensions"));
+    let first = columns.next().unwrap();
+    assert!(
+        first.is_some() && columns.all(|column| column == first),
+        "{}",
+        text.stdout()
+    );
     let line = |name: &str| {
         text.stdout()
             .lines()

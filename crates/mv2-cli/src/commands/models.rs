@@ -37,6 +37,8 @@ fn list(output: &mut Output) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let number = |number: Option<u32>| number.map_or_else(String::new, |n| n.to_string());
+    let width = models.iter().map(|model| model.name.len()).max();
+    let width = width.unwrap_or_default();
     for model in &models {
         let state = match (&model.path, model.bytes) {
             (Some(_), _) => "here".to_owned(),
@@ -44,7 +46,7 @@ fn list(output: &mut Output) -> anyhow::Result<Exit> {
             (None, None) => "built in".to_owned(),
         };
         output.line(format_args!(
-            "{:<22} {:>4} dimensions {:>5} tokens  {state:<21} {}",
+            "{:<width$} {:>4} dimensions {:>5} tokens  {state:<21} {}",
             model.name,
             number(model.dims),
             number(model.max_tokens),
