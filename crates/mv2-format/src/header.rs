@@ -30,7 +30,7 @@ impl Version {
     pub const CURRENT: Self = Self {
         major: 3,
         minor: 0,
-        draft: 5,
+        draft: 6,
     };
 }
 

@@ -280,6 +280,15 @@ impl SegmentBytes {
         Ok(&self.shared.owner.bytes()[range])
     }
 
+    /// The same bytes for somebody who reads many small ranges of them.
+    pub fn pages(&self) -> Pages<'_> {
+        Pages {
+            bytes: &self.shared.owner.bytes()[self.range.clone()],
+            start: self.range.start,
+            shared: &self.shared,
+        }
+    }
+
     /// All bytes, checked.
     ///
     /// # Errors
@@ -291,13 +300,51 @@ impl SegmentBytes {
     #[inline]
     fn absolute(&self, range: Range<usize>) -> Result<Range<usize>> {
         if range.start > range.end || range.end > self.len() {
-            return Err(Error::Truncated {
-                what: "segment range",
-                needed: range.end as u64,
-                available: self.len() as u64,
-            });
+            return Err(beyond(range.end, self.len()));
         }
         Ok(self.range.start + range.start..self.range.start + range.end)
+    }
+}
+
+/// [`SegmentBytes`] of which the owner was asked once: a range costs a few instructions where its
+/// pages were checked before.
+#[derive(Clone, Copy)]
+pub struct Pages<'a> {
+    /// Not checked yet, so for [`get`](Self::get) alone.
+    bytes: &'a [u8],
+    /// Where they begin in the body.
+    start: usize,
+    shared: &'a Shared,
+}
+
+impl<'a> Pages<'a> {
+    /// The bytes of a range, checked.
+    ///
+    /// # Errors
+    /// As for [`SegmentBytes::get`].
+    #[inline]
+    pub fn get(&self, range: Range<usize>) -> Result<&'a [u8]> {
+        let Some(bytes) = self.bytes.get(range.clone()) else {
+            return Err(beyond(range.end, self.bytes.len()));
+        };
+        self.shared
+            .check(&(self.start + range.start..self.start + range.end))?;
+        Ok(bytes)
+    }
+}
+
+impl fmt::Debug for Pages<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pages({} bytes)", self.bytes.len())
+    }
+}
+
+#[cold]
+fn beyond(end: usize, len: usize) -> Error {
+    Error::Truncated {
+        what: "segment range",
+        needed: end as u64,
+        available: len as u64,
     }
 }
 
@@ -325,6 +372,18 @@ impl Shared {
             return Ok(());
         }
         let (first, last) = (range.start / PAGE_BYTES, (range.end - 1) / PAGE_BYTES);
+        // Nearly always all in one word, and checked long ago.
+        if first / 64 == last / 64 {
+            let wanted = (u64::MAX << (first % 64)) & (u64::MAX >> (63 - last % 64));
+            if checked[first / 64].load(Ordering::Acquire) & wanted == wanted {
+                return Ok(());
+            }
+        }
+        self.check_pages(first, last, checked)
+    }
+
+    #[cold]
+    fn check_pages(&self, first: usize, last: usize, checked: &[AtomicU64]) -> Result<()> {
         for word in first / 64..=last / 64 {
             let from = first.saturating_sub(word * 64);
             let to = (last - word * 64).min(63);

@@ -3,7 +3,7 @@
     pip install hnswlib numpy
     cargo build --release -p mv2-vec --example graph
     cargo run --release -p mv2-vec --example graph -- clustered 100000 --dump FOLDER
-    python3 crates/mv2-vec/benches/hnswlib.py FOLDER [ROWS]
+    python3 crates/mv2-vec/benches/hnswlib.py FOLDER [ROWS] [--f32]
 
 FOLDER holds `vectors.f32` and `queries.f32` as the example describes them. One thread each, the
 time that the processor was theirs, the best of several rounds.
@@ -60,7 +60,8 @@ def at_recall(points, recall):
 
 def main():
     folder = sys.argv[1]
-    rows = sys.argv[2:3]
+    rows = [argument for argument in sys.argv[2:] if argument.isdigit()]
+    f32 = [argument for argument in sys.argv[2:] if argument == "--f32"]
     vectors = read(os.path.join(folder, "vectors.f32"))[: int(rows[0]) if rows else None]
     queries = read(os.path.join(folder, "queries.f32"))[:500]
     scores = queries @ vectors.T
@@ -72,7 +73,7 @@ def main():
     print(f"hnswlib M {M}: built in {time.thread_time() - start:.1f} s")
 
     target = os.environ.get("CARGO_TARGET_DIR", "target")
-    example = [os.path.join(target, "release/examples/graph"), "folder", folder, *rows, "--beside"]
+    example = [os.path.join(target, "release/examples/graph"), "folder", folder, *rows, "--beside", *f32]
     ours = subprocess.Popen(example, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
     for line in ours.stdout:
         if line.startswith("ready"):
@@ -90,10 +91,11 @@ def main():
     ours.stdin.close()
     ours.wait()
 
-    print(f"{'ef':>6}{'hnswlib':>10}{'us':>9}{'mv2-vec':>10}{'us':>9}")
-    for at, ef in enumerate(EFS):
-        print(f"{ef:>6}{theirs[at][0]:>10.4f}{theirs[at][1]:>9.1f}{mine[at][0]:>10.4f}{mine[at][1]:>9.1f}")
-    for recall in [0.95, 0.97, 0.98, 0.99, 0.995]:
+    print(f"{'hnswlib':>7}{'us':>9}{'mv2-vec':>13}{'us':>9}")
+    for at in range(max(len(theirs), len(mine))):
+        pairs = [curve.get(at, (float("nan"), float("nan"))) for curve in (theirs, mine)]
+        print(f"{pairs[0][0]:>7.4f}{pairs[0][1]:>9.1f}{pairs[1][0]:>13.4f}{pairs[1][1]:>9.1f}")
+    for recall in [0.95, 0.97, 0.98, 0.99, 0.995, 0.998]:
         slow, fast = at_recall(theirs.values(), recall), at_recall(mine.values(), recall)
         if slow and fast:
             print(f"at recall {recall}: hnswlib {slow:.0f} us, mv2-vec {fast:.0f} us, {slow / fast:.2f}x")

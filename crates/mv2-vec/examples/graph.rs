@@ -2,13 +2,14 @@
 //! the search of the library that builds them.
 //!
 //! ```text
-//! cargo run --release -p mv2-vec --example graph -- clustered ROWS [--dump FOLDER] [--library]
-//! cargo run --release -p mv2-vec --example graph -- folder FOLDER [ROWS] [--library | --beside]
+//! cargo run --release -p mv2-vec --example graph -- clustered ROWS [--dump FOLDER] [--library] [--f32]
+//! cargo run --release -p mv2-vec --example graph -- folder FOLDER [ROWS] [--library | --beside] [--f32]
 //! ```
 //!
 //! A folder holds `vectors.f32` and `queries.f32`: the number of dimensions as a u32, then the
 //! components of one vector after the other as f32, all little-endian. The segment that is built of
-//! them is kept there, for the next time. `--beside` is for `benches/hnswlib.py`.
+//! them is kept there, for the next time. `--beside` is for `benches/hnswlib.py`. With `--f32` the exact
+//! part is one of f32, so that what is found scores as it was given.
 
 #![allow(
     clippy::print_stdout,
@@ -22,7 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use instant_distance::{Builder, Heuristic, Hnsw, Point, Search};
-use mv2_format::{FrameId, SegmentBytes};
+use mv2_format::segment::build_tables;
+use mv2_format::{FileOffset, FrameId, SegmentBytes};
 use mv2_vec::kernel::{Code, Kernel};
 use mv2_vec::{
     Exact, FrameSet, Graph, GraphOptions, Hit, Searcher, Segment, SegmentBuilder, Spec,
@@ -33,10 +35,14 @@ use mv2_vec::{
 const QUERIES: usize = 500;
 /// Hits that are wanted.
 const TOP_K: usize = 10;
-/// Candidates that are tried.
-const EFS: [usize; 11] = [32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
+/// How far walks go that are tried.
+const SLACKS: [f32; 14] = [
+    0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.2, 0.24, 0.28, 0.32, 0.36, 0.4, 0.5,
+];
 /// Candidates of the library's search, which its graph has for good.
 const LIBRARY_EF: usize = 100;
+/// What finds no less than that.
+const LIKE_LIBRARY: f32 = 0.2;
 
 type Vectors = Vec<Vec<f32>>;
 
@@ -68,13 +74,19 @@ fn main() {
         }
         _ => {
             println!(
-                "clustered ROWS [--dump FOLDER] [--library], or folder FOLDER [ROWS] [--library | --beside]"
+                "clustered ROWS [--dump FOLDER] [--library] [--f32], or folder FOLDER [ROWS] [--library | --beside] [--f32]"
             );
             return;
         }
     };
     let beside = args.contains(&"--beside");
-    let searcher = searcher(&stored, kept.as_deref(), library || beside);
+    let exact_part = if args.contains(&"--f32") {
+        Exact::F32
+    } else {
+        Exact::F16
+    };
+    let kept = kept.map(|path| path.with_extension(format!("{exact_part:?}").to_lowercase()));
+    let searcher = searcher(&stored, exact_part, kept.as_deref(), library || beside);
     let scores = exact(&stored, &queries);
     let truth: Vec<Truth<'_>> = scores
         .iter()
@@ -91,7 +103,7 @@ fn main() {
 
 /// Builds a segment, or takes the one that is kept; with a graph, also where a scan costs less, if
 /// it is to be compared.
-fn searcher(stored: &Vectors, kept: Option<&Path>, compared: bool) -> Searcher {
+fn searcher(stored: &Vectors, exact: Exact, kept: Option<&Path>, compared: bool) -> Searcher {
     let dims = stored[0].len();
     println!(
         "{} vectors of {dims} dimensions, kernel {}",
@@ -99,10 +111,17 @@ fn searcher(stored: &Vectors, kept: Option<&Path>, compared: bool) -> Searcher {
         Kernel::best().name()
     );
     let spec = Spec {
-        exact: Exact::F16,
+        exact,
         ..Spec::new(dims as u32).unwrap()
     };
-    let open = |bytes| Segment::open(SegmentBytes::from_vec(bytes)).unwrap();
+    // As out of a file: with pages that are checked once.
+    let open = |bytes: Vec<u8>| {
+        let (tables, crc) = build_tables(&bytes);
+        let len = bytes.len() as u64;
+        let extent = Arc::new([bytes, tables].concat());
+        let bytes = SegmentBytes::open(extent, len, crc, FileOffset(0)).unwrap();
+        Segment::open(bytes).unwrap()
+    };
     let kept_segment = kept.and_then(|path| fs::read(path).ok()).map(open);
     let kept_segment = kept_segment.filter(|segment| !compared || segment.nodes().is_some());
     let segment = kept_segment.unwrap_or_else(|| {
@@ -118,7 +137,7 @@ fn searcher(stored: &Vectors, kept: Option<&Path>, compared: bool) -> Searcher {
     let each = segment.len_bytes() as f64 / stored.len() as f64;
     println!("{each:.1} bytes a vector");
     match segment.calibration() {
-        Some((ef, recall)) => println!("calibrated: {ef} candidates, recall@10 {recall:.4}"),
+        Some(found) => println!("{found:?}"),
         None => println!("no graph: a scan costs less"),
     }
     Searcher::new(spec, vec![View::all(Arc::new(segment))]).unwrap()
@@ -139,29 +158,31 @@ fn measure(searcher: &Searcher, stored: &Vectors, queries: &Vectors, truth: &[Tr
         },
     );
     searched("default", default);
-    for ef in EFS {
-        let options = VecSearchOptions {
-            ef: Some(ef),
-            ..default
-        };
-        searched(&format!("ef {ef}"), options);
+    for slack in SLACKS {
+        searched(&format!("slack {slack}"), reach(slack));
     }
     filters(searcher, stored, queries);
 }
 
-/// Prints recall and time for each number of candidates, as JSON, for each line that comes in.
+/// Prints recall and time for each slack, as JSON, for each line that comes in.
 fn beside_others(searcher: &Searcher, queries: &Vectors, truth: &[Truth<'_>]) {
     println!("ready");
     for _ in std::io::stdin().lines() {
-        let points = EFS.map(|ef| {
-            let options = VecSearchOptions {
-                ef: Some(ef),
-                ..VecSearchOptions::default()
-            };
+        let points = SLACKS.map(|slack| {
+            let options = reach(slack);
             let (found, us) = timed(queries, |query| searcher.search(query, &options).unwrap());
             format!("[{}, {us}]", recall(truth, &found))
         });
         println!("[{}]", points.join(", "));
+    }
+}
+
+/// A walk that ends by its slack, and in a crowd by its candidates.
+fn reach(slack: f32) -> VecSearchOptions<'static> {
+    VecSearchOptions {
+        ef: Some(768),
+        slack: Some(slack),
+        ..VecSearchOptions::default()
     }
 }
 
@@ -247,8 +268,8 @@ impl Point for Codes<'_> {
 /// The library's own search, of its graphs of f32 and of codes, beside that of the segment.
 fn compare(searcher: &Searcher, stored: &Vectors, queries: &Vectors, truth: &[Truth<'_>]) {
     println!(
-        "\n{:<28}{:>9}{:>12}{:>12}{:>9}",
-        "library, ef 100", "recall", "us", "us here", "equal"
+        "\n{:<28}{:>9}{:>12}{:>9}{:>12}",
+        "library, ef 100", "recall", "us", "here", "us"
     );
     let bytes =
         |vector: &Vec<f32>| -> Vec<u8> { vector.iter().flat_map(|x| x.to_le_bytes()).collect() };
@@ -306,10 +327,7 @@ fn beside<P: Point + Send>(
         frames[id.into_inner() as usize] = frame;
     }
     let mut search = Search::default();
-    let options = VecSearchOptions {
-        ef: Some(LIBRARY_EF),
-        ..VecSearchOptions::default()
-    };
+    let options = reach(LIKE_LIBRARY);
     // In turn, so that what else the machine does slows both.
     let (mut theirs, mut ours) = (f64::MAX, f64::MAX);
     let (mut found, mut hits) = (Vec::new(), Vec::new());
@@ -331,24 +349,14 @@ fn beside<P: Point + Send>(
             .collect();
         ours = ours.min(micros(start, queries.len()));
     }
-    let same = found.iter().zip(&hits).filter(|(found, hits)| {
-        let mut found = (*found).clone();
-        let mut frames: Vec<u64> = hits.iter().map(|hit| hit.frame.get()).collect();
-        found.sort_unstable();
-        frames.sort_unstable();
-        found == frames
-    });
-    let same = same.count() as f64 / queries.len() as f64;
+    let ours_found = recall(truth, &hits);
     let hits: usize = truth
         .iter()
         .zip(&found)
         .map(|(truth, found)| truth.found(found.iter().copied()))
         .sum();
-    let recall = hits as f64 / (truth.len() * TOP_K) as f64;
-    println!(
-        "{name:<28}{:>9.4}{theirs:>12.1}{ours:>12.1}{same:>9.3}",
-        recall
-    );
+    let found = hits as f64 / (truth.len() * TOP_K) as f64;
+    println!("{name:<28}{found:>9.4}{theirs:>12.1}{ours_found:>9.4}{ours:>12.1}");
 }
 
 fn build(spec: &Spec, stored: &Vectors, compared: bool) -> Vec<u8> {

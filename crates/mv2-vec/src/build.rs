@@ -10,7 +10,7 @@ use mv2_format::{FrameId, SegmentBytes};
 
 use crate::error::{Error, Result};
 use crate::graph::build::{Built, Source, build};
-use crate::graph::calibrate::{calibrate, recall};
+use crate::graph::calibrate::{calibrate, measure};
 use crate::layout::{ALIGN, HEAD_BYTES, Head, MAX_EF, MAX_ROWS, Sections};
 use crate::rows::{RowRef, Rows};
 use crate::segment::Segment;
@@ -444,7 +444,7 @@ fn calibrated(head: &mut Head, bytes: Vec<u8>, options: &GraphOptions<'_>) -> Re
     let found = match options.ef {
         Some(ef) => {
             let ef = ef.clamp(1, MAX_EF);
-            Some((ef, recall(&segment, ef, options.cancelled)?))
+            Some(measure(&segment, ef, options.cancelled)?)
         }
         None => calibrate(&segment, segment.rows().into(), options.cancelled)?,
     };
@@ -455,7 +455,7 @@ fn calibrated(head: &mut Head, bytes: Vec<u8>, options: &GraphOptions<'_>) -> Re
     // Nobody else has them any more, so that they are not copied.
     let mut bytes = Arc::unwrap_or_clone(bytes);
     match (&mut head.graph, found) {
-        (Some(graph), Some((ef, recall))) => (graph.ef, graph.recall) = (ef, recall),
+        (Some(graph), Some(calibration)) => graph.calibration = calibration,
         _ => {
             head.graph = None;
             let sections = Sections::of(head);

@@ -28,9 +28,9 @@ pub(crate) const HEAD_BYTES: usize = 128;
 pub(crate) const ALIGN: usize = 64;
 /// Most rows of one segment, so that a row number never is the mark for "none".
 pub(crate) const MAX_ROWS: u64 = 1 << 31;
-/// Neighbours of a node in the lowest layer of a graph, and in the layers above. The builder's.
-pub(crate) const ZERO_LINKS: usize = 64;
-/// See [`ZERO_LINKS`].
+/// Most neighbours of a node in the lowest layer of a graph: with 48 or 64, walks find what they find at the same cost.
+pub(crate) const ZERO_LINKS: usize = 32;
+/// Most neighbours in the layers above: the builder's.
 pub(crate) const UPPER_LINKS: usize = 32;
 /// Most layers above the lowest one: each has a sixteenth of the nodes of the one below.
 pub(crate) const MAX_UPPER: usize = 8;
@@ -56,14 +56,27 @@ pub(crate) struct GraphHead {
     pub(crate) nodes: u32,
     /// The node where every search begins.
     pub(crate) entry: u32,
-    /// How many candidates a search keeps by default.
-    pub(crate) ef: u32,
-    /// Recall@10 of that `ef`, as measured when the graph was built.
-    pub(crate) recall: f32,
+    /// How far a search goes by default.
+    pub(crate) calibration: Calibration,
     pub(crate) seed: u64,
     pub(crate) ef_construction: u32,
     /// Nodes of the layers above the lowest, the largest first; zeros follow.
     pub(crate) upper: [u32; MAX_UPPER],
+}
+
+/// How far a search in a graph goes by default, as tried when the graph was built. It follows what is within both limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Calibration {
+    /// As far away as the last of so many of the nearest.
+    pub ef: u32,
+    /// `1 + slack` times as far away as the tenth; infinite where there is no such limit. Distances are squared: `2 - 2 cos`
+    /// under the cosine.
+    pub slack: f32,
+    /// Part of the ten best that was found.
+    pub recall: f32,
+    /// Vectors that a search compared, on average.
+    pub visits: u32,
 }
 
 impl GraphHead {
@@ -219,13 +232,15 @@ impl Head {
         if let Some(graph) = &self.graph {
             out.extend_from_slice(&graph.nodes.to_le_bytes());
             out.extend_from_slice(&graph.entry.to_le_bytes());
-            out.extend_from_slice(&graph.ef.to_le_bytes());
-            out.extend_from_slice(&graph.recall.to_le_bytes());
+            out.extend_from_slice(&graph.calibration.ef.to_le_bytes());
+            out.extend_from_slice(&graph.calibration.recall.to_le_bytes());
             out.extend_from_slice(&graph.ef_construction.to_le_bytes());
             out.extend_from_slice(&graph.seed.to_le_bytes());
             for len in graph.upper {
                 out.extend_from_slice(&len.to_le_bytes());
             }
+            out.extend_from_slice(&graph.calibration.slack.to_le_bytes());
+            out.extend_from_slice(&graph.calibration.visits.to_le_bytes());
         }
         out.resize(HEAD_BYTES, 0);
         out
@@ -237,8 +252,11 @@ impl GraphHead {
         let mut graph = Self {
             nodes: reader.u32()?,
             entry: reader.u32()?,
-            ef: reader.u32()?,
-            recall: f32::from_bits(reader.u32()?),
+            calibration: Calibration {
+                ef: reader.u32()?,
+                recall: f32::from_bits(reader.u32()?),
+                ..Calibration::default()
+            },
             ef_construction: reader.u32()?,
             seed: reader.u64()?,
             upper: [0; MAX_UPPER],
@@ -249,10 +267,11 @@ impl GraphHead {
                 format!("{} nodes, entry {}", graph.nodes, graph.entry),
             ));
         }
-        if graph.ef == 0 || graph.ef > MAX_EF || !(0.0..=1.0).contains(&graph.recall) {
+        let Calibration { ef, recall, .. } = graph.calibration;
+        if ef == 0 || ef > MAX_EF || !(0.0..=1.0).contains(&recall) {
             return Err(Error::invalid(
                 format!("1 to {MAX_EF} candidates and a recall from 0 to 1"),
-                format!("{} and {}", graph.ef, graph.recall),
+                format!("{ef} and {recall}"),
             ));
         }
         let mut below = graph.nodes;
@@ -266,6 +285,12 @@ impl GraphHead {
             }
             below = *len;
         }
+        let slack = f32::from_bits(reader.u32()?);
+        if slack.is_nan() || slack < 0.0 {
+            return Err(Error::invalid("a slack from 0 on", slack));
+        }
+        graph.calibration.slack = slack;
+        graph.calibration.visits = reader.u32()?;
         Ok(graph)
     }
 }

@@ -19,3 +19,5 @@ pub use search::{Hit, Searcher, VecSearchOptions};
 pub use segment::Segment;
 pub use spec::{Exact, MAX_DIMS, Metric, Spec};
 pub use view::{FrameSet, View};
+
+pub use layout::Calibration;

@@ -30,6 +30,8 @@ pub(crate) struct Query {
     code_sum: i32,
     scale: f32,
     norm: f32,
+    /// Its squared length.
+    length: f32,
     /// The bound of a dot product is this times the row's scale,
     per_scale: f32,
     /// plus this times the row's norm.
@@ -49,6 +51,7 @@ impl Query {
             kernel,
             scale,
             norm,
+            length: 0.0,
             per_scale: 0.0,
             per_norm: 0.0,
             rounding: 0.0,
@@ -81,6 +84,7 @@ impl Query {
             (sum * half + (off + rounding * norm) * half * dims.sqrt()) as f32 * 1.0001;
         self.per_norm = (off + rounding * norm) as f32 * 1.0001;
         self.rounding = rounding as f32;
+        self.length = squares as f32;
     }
 
     /// The code.
@@ -109,6 +113,33 @@ impl Query {
                 2.0 * (self.per_scale * scale + self.per_norm * norm.sqrt())
                     + self.rounding * (self.norm + norm)
             }
+        }
+    }
+
+    /// How far the exact score is from the score by codes at the most, but for one row in a thousand million: components are rounded
+    /// independently, each by up to half a scale, so that the error of a sum of products has a deviation of a scale times the other
+    /// one's length by the root of 12. Six times that, and not beyond the bound.
+    pub(crate) fn likely_off(&self, scale: f32, norm: f32) -> f32 {
+        if self.spec.exact == Exact::None {
+            return 0.0;
+        }
+        let (of_row, of_query) = (scale * scale * self.length, self.scale * self.scale * norm);
+        let six = 6.0 * ((of_row + of_query) / 12.0).sqrt();
+        let six = match self.spec.metric {
+            Metric::Cosine | Metric::Dot => six,
+            Metric::L2 => 2.0 * six,
+        };
+        six.min(self.off(scale, norm))
+    }
+
+    /// The score of what is `1 + slack` times as far away, by squared distances. The dot product is none, so that it gives no
+    /// measure of what is a little farther.
+    pub(crate) fn farther(&self, score: f32, slack: f32) -> f32 {
+        match self.spec.metric {
+            // Of vectors of length 1, the squared distance is 2 - 2 cos.
+            Metric::Cosine => score - slack * (1.0 - score).max(0.0),
+            Metric::L2 => score + slack * score.min(0.0),
+            Metric::Dot => score,
         }
     }
 

@@ -7,7 +7,8 @@ use std::ops::Range;
 use mv2_format::{FrameId, SegmentBytes};
 
 use crate::error::{Error, Result};
-use crate::layout::{GraphHead, HEAD_BYTES, Head, NONE, Sections, UPPER_LINKS, ZERO_LINKS, entry};
+use crate::graph::nodes::Nodes;
+use crate::layout::{Calibration, GraphHead, HEAD_BYTES, Head, NONE, Sections, ZERO_LINKS, entry};
 use crate::rows::{RowRef, quantise, squared_norm};
 use crate::spec::{Exact, Spec};
 
@@ -49,11 +50,9 @@ impl Segment {
         self.graph().map(|graph| graph.nodes)
     }
 
-    /// How many candidates a search in the graph keeps by default, and the recall@10 that was
-    /// measured with that when the graph was built.
-    pub fn calibration(&self) -> Option<(usize, f32)> {
-        let graph = self.graph()?;
-        Some((graph.ef as usize, graph.recall))
+    /// How a search in the graph goes by default, as measured when that was built.
+    pub fn calibration(&self) -> Option<Calibration> {
+        self.graph().map(|graph| graph.calibration)
     }
 
     /// The lowest frame.
@@ -234,23 +233,25 @@ impl Segment {
         Ok(row)
     }
 
-    /// The numbers that a walk needs of each row or node that it comes to. They are little beside
-    /// the codes, so that all of them are checked at once.
-    pub(crate) fn numbers(&self) -> Result<Numbers<'_>> {
-        let rows = 0..self.rows();
-        let node_rows = match self.graph() {
-            Some(graph) if self.has_copies() => Some(
-                self.run(self.at.node_rows, 0..graph.nodes, 4)?
-                    .as_chunks()
-                    .0,
-            ),
-            _ => None,
+    /// The graph, for who looks at many nodes of it.
+    pub(crate) fn nodes_of_graph(&self) -> Result<Option<Nodes<'_>>> {
+        let Some(graph) = self.graph() else {
+            return Ok(None);
         };
-        Ok(Numbers {
+        let rows = 0..self.rows();
+        let node_rows = match self.has_copies() {
+            true => Some(self.run(self.at.node_rows, 0..graph.nodes, 4)?),
+            false => None,
+        };
+        Ok(Some(Nodes {
+            graph,
+            at: &self.at,
+            dims: self.head.spec.dims as usize,
+            pages: self.bytes.pages(),
             scales: self.scales(rows.clone())?.as_chunks().0,
             norms: self.norms(rows)?.as_chunks().0,
-            node_rows,
-        })
+            rows: node_rows.map(|rows| rows.as_chunks().0),
+        }))
     }
 
     /// Whether nodes stand for several rows.
@@ -277,30 +278,6 @@ impl Segment {
         }
         Ok(Some(next))
     }
-
-    /// The neighbours of a node in the lowest layer, as bytes.
-    pub(crate) fn zero_links(&self, node: u32) -> Result<&[u8]> {
-        self.get(entry(self.at.zero, node, ZERO_LINKS * 4))
-    }
-
-    /// The node at a position of the upper layers.
-    pub(crate) fn upper_node(&self, position: u32) -> Result<u32> {
-        self.u32_at(self.at.upper_nodes, position)
-    }
-
-    /// The neighbours, as positions, in an upper layer that begins at `first` of the section.
-    pub(crate) fn upper_links(&self, first: u32, position: u32) -> Result<&[u8]> {
-        self.get(entry(self.at.upper, first + position, UPPER_LINKS * 4))
-    }
-}
-
-/// Scale and squared norm of each row (no norms under the cosine), and the first row of each node
-/// where some stand for several.
-#[derive(Clone, Copy)]
-pub(crate) struct Numbers<'a> {
-    pub(crate) scales: &'a [[u8; 4]],
-    pub(crate) norms: &'a [[u8; 4]],
-    pub(crate) node_rows: Option<&'a [[u8; 4]]>,
 }
 
 /// Verify
@@ -332,8 +309,8 @@ impl Segment {
                 format!("{first} to {last}"),
             ));
         }
-        match &self.head.graph {
-            Some(graph) => self.verify_graph(graph),
+        match self.nodes_of_graph()? {
+            Some(nodes) => self.verify_graph(&nodes),
             None => Ok(()),
         }
     }
@@ -387,7 +364,8 @@ impl Segment {
         Ok(())
     }
 
-    fn verify_graph(&self, graph: &GraphHead) -> Result<()> {
+    fn verify_graph(&self, nodes: &Nodes<'_>) -> Result<()> {
+        let graph = nodes.graph;
         // Each row belongs to the node of its code, and to one only.
         let mut reached = vec![false; self.rows() as usize];
         let mut previous = None;
@@ -411,7 +389,7 @@ impl Segment {
                 }
                 row = self.next_row(at)?;
             }
-            check_links(self.zero_links(node)?, graph.nodes, node)?;
+            check_links(nodes.links(node)?, graph.nodes, node)?;
         }
         if let Some(row) = reached.iter().position(|reached| !reached) {
             return Err(Error::invalid("a node for each row", format!("row {row}")));
@@ -419,17 +397,14 @@ impl Segment {
         let mut first = 0;
         for &len in graph.upper.iter().take(graph.layers()) {
             for position in 0..len {
-                check_links(self.upper_links(first, position)?, len, position)?;
+                check_links(nodes.upper_links(first, position)?, len, position)?;
             }
             first += len;
         }
         for position in 0..graph.upper[0] {
-            let node = self.upper_node(position)?;
-            if node >= graph.nodes || (position == 0 && node != graph.entry) {
-                return Err(Error::invalid(
-                    format!("one of {} nodes, the entry first", graph.nodes),
-                    node,
-                ));
+            let node = nodes.upper_node(position)?;
+            if position == 0 && node != graph.entry {
+                return Err(Error::invalid(format!("{}, the entry", graph.entry), node));
             }
         }
         Ok(())
@@ -455,8 +430,7 @@ impl fmt::Debug for Segment {
 }
 
 /// Neighbours are others of the layer, each once, and nothing follows the first mark for none.
-fn check_links(links: &[u8], len: u32, own: u32) -> Result<()> {
-    let (links, _) = links.as_chunks::<4>();
+fn check_links(links: &[[u8; 4]], len: u32, own: u32) -> Result<()> {
     let mut seen = Vec::with_capacity(links.len());
     let mut ended = false;
     for link in links {

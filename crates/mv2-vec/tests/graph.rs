@@ -166,11 +166,57 @@ fn a_graph_is_calibrated_and_left_out_where_a_scan_costs_less() {
     let flat = builder(&spec, &vectors[..1_000]).finish().unwrap();
     assert!(small.finish_with(&wanted).unwrap() == flat);
     let large = open(builder(&spec, &vectors).finish_with(&wanted).unwrap());
-    let (ef, measured) = large.calibration().unwrap();
-    assert!(measured >= 0.998 && ef < 70, "{ef} {measured}");
+    let found = large.calibration().unwrap();
+    assert!(found.recall >= 0.998, "{found:?}");
+    assert!(found.slack < 1.0 && found.visits < 1_000, "{found:?}");
     let searcher = Searcher::new(spec, vec![View::all(large)]).unwrap();
     let found = recall(&searcher, &asked, VecSearchOptions::default());
     assert!(found >= 0.985, "{found}");
+}
+
+/// Whoever is asked for by its own vector is found: no node is out of reach, on islands neither.
+#[test]
+fn every_vector_is_found() {
+    for metric in [Metric::Cosine, Metric::L2] {
+        let spec = spec(metric);
+        let mut clusters = Clusters::new(29);
+        let mut vectors = clusters.vectors(4_000);
+        // Far from all others and near to each other.
+        for island in 1..20 {
+            for vector in &mut vectors[island * 50..island * 50 + 40] {
+                vector.iter_mut().for_each(|x| *x *= 0.3);
+                vector[island] += 10.0;
+            }
+        }
+        let searcher = searcher(&spec, &vectors);
+        let options = VecSearchOptions {
+            top_k: 1,
+            ..by_graph()
+        };
+        let lost = vectors.iter().filter(|vector| {
+            let best = searcher.search(vector, &exact(options)).unwrap();
+            searcher.search(vector, &options).unwrap() != best
+        });
+        assert_eq!(lost.count(), 0, "{metric:?}");
+    }
+}
+
+#[test]
+fn a_slack_ends_searches_sooner_and_finds_less() {
+    let spec = spec(Metric::Cosine);
+    let mut clusters = Clusters::new(31);
+    let searcher = searcher(&spec, &clusters.vectors(3_000));
+    let asked = clusters.vectors(100);
+    let found = [0.0, 0.3, 3.0].map(|slack| {
+        let options = VecSearchOptions {
+            ef: Some(256),
+            slack: Some(slack),
+            ..VecSearchOptions::default()
+        };
+        recall(&searcher, &asked, options)
+    });
+    assert!(found[0] < found[1] && found[1] <= found[2], "{found:?}");
+    assert!(found[1] >= 0.97 && found[2] >= 0.99, "{found:?}");
 }
 
 /// Sets of the frames that score best for a vector near the query, or worst for the query itself.

@@ -1,53 +1,87 @@
-//! How many candidates a search in a graph has to keep: tried on the graph when it was built.
+//! How far a search in a graph has to go: tried on the graph when it was built.
 
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::search::{Hit, Searcher, VecSearchOptions, walk_pays};
+use crate::layout::Calibration;
+use crate::search::{CALIBRATED_TOP_K, Hit, Searcher, VecSearchOptions, walk_pays};
 use crate::segment::Segment;
+use crate::spec::Metric;
 use crate::view::View;
 
 /// What is tried, the least first.
-const TRIED: [u32; 13] = [24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048];
+const EFS: [u32; 13] = [24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048];
+/// Likewise.
+const SLACKS: [f32; 21] = [
+    0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2, 0.22, 0.24, 0.26, 0.28, 0.3, 0.33, 0.36,
+    0.4, 0.5, 0.6, 0.8, 1.0,
+];
 /// Recall@10 that is to be reached: of samples, so that other questions reach 0.995.
 const WANTED: f32 = 0.998;
 /// Searches that are compared with exact ones.
 const SAMPLE: u32 = 400;
-const TOP_K: usize = 10;
 
 /// The more rows, the more candidates it takes: about by this power of their number. Sentences and
 /// the built-in embedder need 256 of 5,000 and of 10,000 vectors, and 512 of 20,000 and of 99,616.
 const GROWTH: f64 = 0.25;
 
-/// The fewest candidates that find nearly all of the ten best, and what part of them was found.
-/// `None` if that takes so many that a scan costs less: the graph is of no use then.
+/// The least that finds nearly all of the ten best. `None` if that takes so much that a scan costs less: the graph is of no
+/// use then.
 ///
 /// The segment may be a sample of so many rows; then it is about a graph of all of them.
 pub(crate) fn calibrate(
     segment: &Arc<Segment>,
     rows: u64,
     cancelled: &dyn Fn() -> bool,
-) -> Result<Option<(u32, f32)>> {
+) -> Result<Option<Calibration>> {
     let sample = Sample::new(segment, cancelled)?;
     let growth = (rows as f64 / f64::from(segment.rows().max(1))).powf(GROWTH);
-    let mut reached = false;
-    for ef in TRIED {
-        if cancelled() || !walk_pays((f64::from(ef) * growth) as u64, rows) {
+    let pays = |visits: u32| walk_pays((f64::from(visits) * growth) as u64, rows);
+    let reaches = |found: &Calibration| found.recall >= WANTED;
+    let mut found = None;
+    for ef in EFS {
+        if cancelled() {
+            return Ok(None);
+        }
+        let tried = sample.search(ef, f32::INFINITY)?;
+        // The other limit saves less than half.
+        if !pays(tried.visits / 2) {
+            return Ok(None);
+        }
+        // One step more than it takes: some questions are harder than all of the sample.
+        if found.is_some_and(|found| reaches(&found)) {
+            found = Some(tried);
             break;
         }
-        let recall = sample.recall(ef)?;
-        // One step more than it takes: some questions are harder than all of the sample.
-        if reached {
-            return Ok(Some((ef, recall)));
-        }
-        reached = recall >= WANTED;
+        found = Some(tried);
     }
-    Ok(None)
+    let Some(mut found) = found.filter(reaches) else {
+        return Ok(None);
+    };
+    let slacks = match segment.spec().metric {
+        Metric::Dot => &[][..],
+        Metric::Cosine | Metric::L2 => &SLACKS,
+    };
+    for slack in slacks {
+        if cancelled() {
+            return Ok(None);
+        }
+        let tried = sample.search(found.ef, *slack)?;
+        if reaches(&tried) {
+            found = tried;
+            break;
+        }
+    }
+    Ok(Some(found).filter(|found| pays(found.visits)))
 }
 
-/// The recall@10 with so many candidates.
-pub(crate) fn recall(segment: &Arc<Segment>, ef: u32, cancelled: &dyn Fn() -> bool) -> Result<f32> {
-    Sample::new(segment, cancelled)?.recall(ef)
+/// What a search with so many candidates finds.
+pub(crate) fn measure(
+    segment: &Arc<Segment>,
+    ef: u32,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Calibration> {
+    Sample::new(segment, cancelled)?.search(ef, f32::INFINITY)
 }
 
 /// Searches with what they have to find.
@@ -61,7 +95,7 @@ impl Sample {
         let views = vec![View::all(Arc::clone(segment))];
         let searcher = Searcher::new(*segment.spec(), views)?;
         let options = VecSearchOptions {
-            top_k: TOP_K,
+            top_k: CALIBRATED_TOP_K,
             exact: true,
             ..VecSearchOptions::default()
         };
@@ -81,21 +115,28 @@ impl Sample {
         Ok(Self { searcher, asked })
     }
 
-    fn recall(&self, ef: u32) -> Result<f32> {
+    fn search(&self, ef: u32, slack: f32) -> Result<Calibration> {
         let options = VecSearchOptions {
-            top_k: TOP_K,
+            top_k: CALIBRATED_TOP_K,
             ef: Some(ef as usize),
+            slack: Some(slack),
             ..VecSearchOptions::default()
         };
-        let (mut found, mut all) = (0, 0);
+        let (mut found, mut all, mut visits) = (0, 0, 0);
         for (vector, best) in &self.asked {
-            let hits = self.searcher.search(vector, &options)?;
+            let (hits, visited) = self.searcher.search_and_count(vector, &options)?;
             // What scores like the last one would do as well.
             let least = best.last().map_or(f32::INFINITY, |hit| hit.score);
             found += hits.iter().filter(|hit| hit.score >= least).count();
             all += best.len();
+            visits += visited;
         }
-        Ok(found as f32 / all.max(1) as f32)
+        Ok(Calibration {
+            ef,
+            slack,
+            recall: found as f32 / all.max(1) as f32,
+            visits: u32::try_from(visits / self.asked.len().max(1) as u64).unwrap_or(u32::MAX),
+        })
     }
 }
 

@@ -4,4 +4,6 @@
 pub(crate) mod build;
 pub(crate) mod calibrate;
 mod extract;
+pub(crate) mod nodes;
+mod refine;
 pub(crate) mod walk;

@@ -1,91 +1,86 @@
-//! Searching a graph where it lies: greedily down the upper layers, then with a beam of candidates
-//! through the lowest one.
+//! Searching a graph where it lies: greedily down the upper layers, then along the lowest one, from what is near to
+//! what is near to that.
 //!
-//! Numbers from the file are checked before they lead anywhere. Each node is scored once, so that
-//! a walk ends whatever the links are.
+//! Each node is scored once, so that a walk ends whatever the links are.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::prefetch;
-use crate::layout::{GraphHead, NONE, ZERO_LINKS};
+use crate::layout::{NONE, ZERO_LINKS};
 use crate::query::Query;
-use crate::segment::{Numbers, Segment};
 
-/// The graph of one segment, and what is searched for in it.
+use super::nodes::{Nodes, bad_link};
+
+/// How far a walk goes. What is nearer than both limits is followed.
+///
+/// The second one is the "distance adaptive" rule of Al-Jazzazi et al., "Distance Adaptive Beam Search for Provably Accurate
+/// Graph-Based Nearest Neighbor Search" (2025): a question whose best are near ends soon, one in a crowd goes on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Reach {
+    /// As far as the last of so many of the nearest.
+    pub(crate) ef: usize,
+    /// `1 + slack` times as far as the last of the `top_k` nearest; infinite for no such limit.
+    pub(crate) slack: f32,
+    pub(crate) top_k: usize,
+}
+
+/// A search in the graph of one segment.
 #[derive(Clone, Copy)]
 pub(crate) struct Walk<'a> {
     query: &'a Query,
-    segment: &'a Segment,
-    graph: &'a GraphHead,
-    numbers: Numbers<'a>,
-    ef: usize,
+    nodes: Nodes<'a>,
+    reach: Reach,
     budget: u64,
 }
 
 impl<'a> Walk<'a> {
-    /// A walk that keeps `ef` nodes and scores at most `budget`; `None` if there is no graph.
-    pub(crate) fn new(
-        query: &'a Query,
-        segment: &'a Segment,
-        ef: usize,
-        budget: u64,
-    ) -> Result<Option<Self>> {
-        let Some(graph) = segment.graph() else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
+    /// A walk that scores at most `budget` nodes.
+    pub(crate) fn new(query: &'a Query, nodes: Nodes<'a>, reach: Reach, budget: u64) -> Self {
+        Self {
             query,
-            segment,
-            graph,
-            numbers: segment.numbers()?,
-            ef,
+            nodes,
+            reach,
             budget,
-        }))
+        }
     }
 
-    /// Up to `ef` of the nearest nodes that are `wanted`, nearest first; `None` if the budget does
-    /// not suffice. Other nodes are only stepped over.
+    /// The nearest of the nodes that are `wanted`; others are only stepped over. `None` if the budget does not suffice.
     pub(crate) fn nearest(
         &self,
         mut wanted: impl FnMut(u32) -> Result<bool>,
-    ) -> Result<Option<Vec<u32>>> {
+    ) -> Result<Option<Found>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let entry = self.descend(scratch)?;
-            self.beam(scratch, entry, &mut wanted)
+            self.along(scratch, entry, &mut wanted)
         })
     }
 
     /// The nearest node of the first upper layer, as far as greed leads.
     fn descend(&self, scratch: &mut Scratch) -> Result<u32> {
-        if self.graph.layers() == 0 {
-            return Ok(self.graph.entry);
+        let graph = self.nodes.graph;
+        if graph.layers() == 0 {
+            return Ok(graph.entry);
         }
-        let mut first: u32 = self.graph.upper.iter().sum();
+        let mut first: u32 = graph.upper.iter().sum();
+        let mut batch = Batch::new();
         let mut at = 0;
-        let mut best = self.score(self.upper_node(at)?)?;
-        for &len in self.graph.upper[..self.graph.layers()].iter().rev() {
+        batch.add(0);
+        self.score(&mut batch, |at| self.nodes.upper_node(at))?;
+        let mut best = batch.scores[0];
+        for &len in graph.upper[..graph.layers()].iter().rev() {
             first -= len;
             scratch.begin(len);
-            scratch.visit(at);
+            scratch.visited[at as usize] = scratch.walk;
             loop {
                 let here = at;
-                for link in self.segment.upper_links(first, here)?.as_chunks().0 {
-                    let link = u32::from_le_bytes(*link);
-                    if link == NONE {
-                        break;
-                    }
-                    if link >= len {
-                        return Err(bad_link(link, len));
-                    }
-                    if !scratch.visit(link) {
-                        continue;
-                    }
-                    let score = self.score(self.upper_node(link)?)?;
+                scratch.unvisited(self.nodes.upper_links(first, here)?, len, &mut batch)?;
+                self.score(&mut batch, |at| self.nodes.upper_node(at))?;
+                for (position, score) in batch.scored() {
                     if score > best {
-                        (best, at) = (score, link);
+                        (best, at) = (score, position);
                     }
                 }
                 if at == here {
@@ -93,157 +88,195 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        self.upper_node(at)
+        self.nodes.upper_node(at)
     }
 
-    /// The beam: what is near is followed until it leads to nothing that is nearer than the
-    /// farthest node that is kept.
-    fn beam(
+    /// What is near is followed until all that is left is beyond the reach.
+    fn along(
         &self,
         scratch: &mut Scratch,
         entry: u32,
         wanted: &mut impl FnMut(u32) -> Result<bool>,
-    ) -> Result<Option<Vec<u32>>> {
-        scratch.begin(self.graph.nodes);
-        scratch.visit(entry);
-        let mut visits = 1;
-        self.take(scratch, entry, self.score(entry)?, wanted)?;
-        let (mut fresh, mut codes) = ([(0, 0); ZERO_LINKS], [&[][..]; ZERO_LINKS]);
-        let mut dots = [0; ZERO_LINKS];
-        while let Some(near) = scratch.frontier.pop() {
-            if scratch.kept.len() >= self.ef && near < scratch.farthest() {
-                break;
-            }
-            let mut count = 0;
-            for link in self.segment.zero_links(near.node())?.as_chunks().0 {
-                let node = u32::from_le_bytes(*link);
-                if node == NONE {
-                    break;
-                }
-                if node >= self.graph.nodes {
-                    return Err(bad_link(node, self.graph.nodes));
-                }
-                if scratch.visit(node) {
-                    let row = self.row(node)?;
-                    fresh[count] = (node, row);
-                    codes[count] = self.segment.code(row)?;
-                    // Lines of memory are asked for some time before they are needed.
-                    prefetch(codes[count]);
-                    count += 1;
-                }
-            }
+    ) -> Result<Option<Found>> {
+        let count = self.nodes.graph.nodes;
+        let mut batch = Batch::new();
+        scratch.begin(count);
+        scratch.visited[entry as usize] = scratch.walk;
+        batch.add(entry);
+        let mut visits = 0;
+        loop {
             // What is followed next, unless something nearer is found now.
             if let Some(next) = scratch.frontier.peek() {
-                prefetch(self.segment.zero_links(next.node())?);
+                prefetch(self.nodes.links(next.node())?.as_flattened());
             }
-            visits += count as u64;
+            visits += batch.len as u64;
             if visits > self.budget {
                 return Ok(None);
             }
-            let (code, dots) = (self.query.code(), &mut dots[..count]);
-            self.query.kernel.dots_of(code, &codes[..count], dots);
-            for ((node, row), dot) in fresh.iter().zip(dots) {
-                self.take(scratch, *node, self.near(*row, *dot), wanted)?;
+            self.score(&mut batch, Ok)?;
+            for (node, score) in batch.scored() {
+                let near = Near::new(score, node);
+                // What is not a number comes from a damaged scale.
+                if near < scratch.limit || score.is_nan() {
+                    continue;
+                }
+                scratch.frontier.push(near);
+                if wanted(node)? {
+                    self.keep(scratch, near);
+                }
+            }
+            match scratch.frontier.pop() {
+                Some(near) if near >= scratch.limit => {
+                    scratch.unvisited(self.nodes.links(near.node())?, count, &mut batch)?;
+                }
+                _ => break,
             }
         }
         let mut nearest: Vec<Near> = scratch.kept.drain().map(|Reverse(near)| near).collect();
         nearest.sort_unstable_by_key(|near| Reverse(*near));
-        Ok(Some(nearest.iter().map(|near| near.node()).collect()))
+        Ok(Some(Found {
+            all: nearest.len(),
+            nodes: self.likely(&nearest)?,
+            visits,
+        }))
     }
 
-    /// Follows a node later, and keeps it if it is wanted, unless it is too far away.
-    fn take(
-        &self,
-        scratch: &mut Scratch,
-        node: u32,
-        score: f32,
-        wanted: &mut impl FnMut(u32) -> Result<bool>,
-    ) -> Result<()> {
-        // What is not a number comes from a damaged scale.
-        if score.is_nan() {
-            return Ok(());
+    /// Of nodes that descend, those whose exact score may be among the `top_k` best.
+    fn likely(&self, nearest: &[Near]) -> Result<Vec<u32>> {
+        let off = |near: &Near| -> Result<f32> {
+            let (scale, norm) = self.nodes.numbers(self.nodes.row(near.node())?);
+            Ok(self.query.likely_off(scale, norm))
+        };
+        let mut least = f32::NEG_INFINITY;
+        if let Some(last) = nearest.get(self.reach.top_k.saturating_sub(1)) {
+            least = last.score() - off(last)?;
         }
-        let near = Near::new(score, node);
-        let full = scratch.kept.len() >= self.ef;
-        if full && near < scratch.farthest() {
-            return Ok(());
-        }
-        scratch.frontier.push(near);
-        if wanted(node)? {
-            scratch.kept.push(Reverse(near));
-            if full {
-                scratch.kept.pop();
+        let mut likely = Vec::with_capacity(self.reach.top_k);
+        for near in nearest {
+            if near.score() + off(near)? >= least {
+                likely.push(near.node());
             }
+        }
+        Ok(likely)
+    }
+
+    /// Takes in a node that is wanted, which may bring the limit nearer.
+    fn keep(&self, scratch: &mut Scratch, near: Near) {
+        let Reach { ef, slack, top_k } = self.reach;
+        if let Some(last) = replace_least(&mut scratch.kept, near, ef) {
+            scratch.limit = scratch.limit.max(last);
+        }
+        if slack.is_finite()
+            && let Some(last) = replace_least(&mut scratch.top, near, top_k)
+        {
+            let score = self.query.farther(last.score(), slack);
+            scratch.limit = scratch.limit.max(Near::new(score, last.node()));
+        }
+    }
+
+    /// The scores of all that is in a batch; `node_of` is the node of each.
+    #[inline(always)]
+    fn score(&self, batch: &mut Batch, node_of: impl Fn(u32) -> Result<u32>) -> Result<()> {
+        let (mut rows, mut codes) = ([0; ZERO_LINKS], [&[][..]; ZERO_LINKS]);
+        let mut dots = [0; ZERO_LINKS];
+        let len = batch.len;
+        for ((at, row), code) in batch.at[..len].iter().zip(&mut rows).zip(&mut codes) {
+            *row = self.nodes.row(node_of(*at)?)?;
+            *code = self.nodes.code(*row)?;
+            // Lines of memory are asked for some time before they are needed.
+            prefetch(code);
+        }
+        let kernel = self.query.kernel;
+        kernel.dots_of(self.query.code(), &codes[..len], &mut dots[..len]);
+        for ((row, dot), score) in rows.iter().zip(dots).zip(&mut batch.scores[..len]) {
+            let (scale, norm) = self.nodes.numbers(*row);
+            *score = self.query.near(dot, scale, norm);
         }
         Ok(())
     }
-
-    fn upper_node(&self, position: u32) -> Result<u32> {
-        let node = self.segment.upper_node(position)?;
-        if node >= self.graph.nodes {
-            return Err(bad_link(node, self.graph.nodes));
-        }
-        Ok(node)
-    }
-
-    fn score(&self, node: u32) -> Result<f32> {
-        let row = self.row(node)?;
-        let code = self.segment.code(row)?;
-        Ok(self.near(row, self.query.kernel.dot(self.query.code(), code)))
-    }
-
-    fn row(&self, node: u32) -> Result<u32> {
-        let rows = self.numbers.scales.len();
-        match self.numbers.node_rows {
-            None => Ok(node),
-            Some(node_rows) => match node_rows.get(node as usize) {
-                Some(row) if (u32::from_le_bytes(*row) as usize) < rows => {
-                    Ok(u32::from_le_bytes(*row))
-                }
-                _ => Err(Error::invalid(
-                    format!("a node with a row below {rows}"),
-                    node,
-                )),
-            },
-        }
-    }
-
-    /// The score of a row by its dot product.
-    fn near(&self, row: u32, dot: i32) -> f32 {
-        let at = |floats: &[[u8; 4]]| {
-            floats
-                .get(row as usize)
-                .map(|bytes| f32::from_le_bytes(*bytes))
-        };
-        // There are no norms under the cosine, where they are 1.
-        let scale = at(self.numbers.scales).unwrap_or(f32::NAN);
-        let norm = at(self.numbers.norms).unwrap_or(1.0);
-        self.query.near(dot, scale, norm)
-    }
 }
 
-fn bad_link(found: u32, below: u32) -> Error {
-    Error::invalid(format!("a neighbour below {below}"), found)
+/// What a walk found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The nodes that may be among the best.
+    pub(crate) nodes: Vec<u32>,
+    /// How many were kept: fewer than the reach says if there was nowhere else to go.
+    pub(crate) all: usize,
+    /// How many were scored.
+    pub(crate) visits: u64,
+}
+
+/// Keeps the `count` greatest in a heap; the least of them if there are so many.
+#[inline(always)]
+fn replace_least(heap: &mut BinaryHeap<Reverse<Near>>, near: Near, count: usize) -> Option<Near> {
+    if heap.len() < count {
+        heap.push(Reverse(near));
+    } else if let Some(mut least) = heap.peek_mut()
+        && least.0 < near
+    {
+        *least = Reverse(near);
+    }
+    let least = heap.peek().map(|Reverse(least)| *least);
+    least.filter(|_| heap.len() == count)
+}
+
+/// Neighbours of one node, scored together.
+struct Batch {
+    /// Nodes, or positions of an upper layer.
+    at: [u32; ZERO_LINKS],
+    scores: [f32; ZERO_LINKS],
+    len: usize,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self {
+            at: [0; ZERO_LINKS],
+            scores: [0.0; ZERO_LINKS],
+            len: 0,
+        }
+    }
+
+    fn add(&mut self, at: u32) {
+        self.at[self.len] = at;
+        self.len += 1;
+    }
+
+    fn scored(&self) -> impl Iterator<Item = (u32, f32)> {
+        let len = self.len;
+        self.at[..len]
+            .iter()
+            .copied()
+            .zip(self.scores[..len].iter().copied())
+    }
 }
 
 /// A node with its score, as one number: what is nearer is greater, then what has the lower number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Near(u64);
+
+const SIGN: u32 = 1 << 31;
 
 impl Near {
     fn new(score: f32, node: u32) -> Self {
         let bits = score.to_bits();
         // So that floating-point numbers, negative ones too, compare as unsigned ones.
-        let ordered = if bits >> 31 == 0 {
-            bits | 1 << 31
-        } else {
-            !bits
-        };
+        let ordered = if bits & SIGN == 0 { bits | SIGN } else { !bits };
         Self(u64::from(ordered) << 32 | u64::from(!node))
     }
 
     fn node(self) -> u32 {
         !(self.0 as u32)
+    }
+
+    fn score(self) -> f32 {
+        let ordered = (self.0 >> 32) as u32;
+        f32::from_bits(if ordered & SIGN == 0 {
+            !ordered
+        } else {
+            ordered & !SIGN
+        })
     }
 }
 
@@ -261,6 +294,10 @@ struct Scratch {
     frontier: BinaryHeap<Near>,
     /// The nearest ones that are wanted.
     kept: BinaryHeap<Reverse<Near>>,
+    /// The first of these.
+    top: BinaryHeap<Reverse<Near>>,
+    /// Farther nodes are not followed.
+    limit: Near,
 }
 
 impl Scratch {
@@ -276,16 +313,30 @@ impl Scratch {
         }
         self.frontier.clear();
         self.kept.clear();
+        self.top.clear();
+        self.limit = Near(0);
     }
 
-    /// Whether this walk comes to a node, one of those that it began with, for the first time.
-    fn visit(&mut self, node: u32) -> bool {
-        std::mem::replace(&mut self.visited[node as usize], self.walk) != self.walk
-    }
-
-    /// The farthest node that is kept; there is one.
-    fn farthest(&self) -> Near {
-        self.kept.peek().map_or(Near(0), |Reverse(near)| *near)
+    /// Those of some neighbours, up to the mark for none, that this walk did not come to before.
+    #[inline(always)]
+    fn unvisited(&mut self, links: &[[u8; 4]], nodes: u32, batch: &mut Batch) -> Result<()> {
+        let visited = &mut self.visited[..nodes as usize];
+        let mut len = 0;
+        for (link, _) in links.iter().zip(0..ZERO_LINKS) {
+            let link = u32::from_le_bytes(*link);
+            if link == NONE {
+                break;
+            }
+            let Some(visited) = visited.get_mut(link as usize) else {
+                return Err(bad_link(link, nodes));
+            };
+            // Without a branch, which nobody could predict.
+            batch.at[len] = link;
+            len += usize::from(*visited != self.walk);
+            *visited = self.walk;
+        }
+        batch.len = len;
+        Ok(())
     }
 }
 
@@ -294,7 +345,7 @@ mod tests {
     use super::Near;
 
     #[test]
-    fn nearer_is_greater_and_the_node_comes_back() {
+    fn nearer_is_greater_and_score_and_node_come_back() {
         let ascending = [f32::MIN, -2.5, -1e-40, 0.0, 1e-40, 0.3, 7.0, f32::INFINITY];
         for pair in ascending.windows(2) {
             assert!(Near::new(pair[0], 0) < Near::new(pair[1], 9), "{pair:?}");
@@ -302,6 +353,9 @@ mod tests {
         assert!(Near::new(0.5, 3) > Near::new(0.5, 4));
         for node in [0, 1, 1 << 30, u32::MAX - 1] {
             assert_eq!(Near::new(-0.25, node).node(), node);
+        }
+        for score in ascending {
+            assert_eq!(Near::new(score, 7).score(), score);
         }
     }
 }

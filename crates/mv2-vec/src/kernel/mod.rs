@@ -77,6 +77,7 @@ macro_rules! dispatch {
             // SAFETY: this level is only made after AVX2, F16C, and AVX-512 F, BW and VNNI were detected.
             Level::Vnni => unsafe { x86::$vnni($($arg),*) },
             #[cfg(target_arch = "aarch64")]
+            #[allow(unused_unsafe, reason = "some are the portable ones")]
             // SAFETY: every AArch64 target that we compile for has NEON, which is detected besides.
             Level::Neon => unsafe { $neon($($arg),*) },
         }

@@ -92,28 +92,40 @@ pub(super) fn dots_of_vnni(code: Code<'_>, others: &[&[u8]], out: &mut [i32]) {
     }
 }
 
-/// Four at once: the code is loaded once, and the sums are folded together.
+/// Four at once: the code is loaded once, and the sums are folded together. Without `map`, whose closures would not be inlined
+/// and would pass their registers through memory.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
 fn dot4_vnni(code: Code<'_>, others: [&[u8]; 4]) -> [i32; 4] {
     let high = _mm512_set1_epi8(-128);
-    let mut sums = [_mm512_setzero_si512(); 4];
+    let zero = _mm512_setzero_si512();
+    let mut sums = [zero, zero, zero, zero];
     let (a, a_rest) = code.bytes.as_chunks::<64>();
-    let [b, c, d, e] = others.map(|other| other.as_chunks::<64>());
-    for ((((a, b), c), d), e) in a.iter().zip(b.0).zip(c.0).zip(d.0).zip(e.0) {
-        // SAFETY: an array of 64 bytes; the load needs no alignment.
-        let a = unsafe { _mm512_loadu_si512(a.as_ptr().cast()) };
-        for (sum, other) in sums.iter_mut().zip([b, c, d, e]) {
-            // SAFETY: as above.
-            let other = unsafe { _mm512_loadu_si512(other.as_ptr().cast()) };
-            *sum = _mm512_dpbusd_epi32(*sum, _mm512_xor_si512(other, high), a);
-        }
+    let (b, b_rest) = others[0].as_chunks::<64>();
+    let (c, c_rest) = others[1].as_chunks::<64>();
+    let (d, d_rest) = others[2].as_chunks::<64>();
+    let (e, e_rest) = others[3].as_chunks::<64>();
+    for ((((a, b), c), d), e) in a.iter().zip(b).zip(c).zip(d).zip(e) {
+        // SAFETY: arrays of 64 bytes; the loads need no alignment.
+        let (a, b, c, d, e) = unsafe {
+            (
+                _mm512_loadu_si512(a.as_ptr().cast()),
+                _mm512_loadu_si512(b.as_ptr().cast()),
+                _mm512_loadu_si512(c.as_ptr().cast()),
+                _mm512_loadu_si512(d.as_ptr().cast()),
+                _mm512_loadu_si512(e.as_ptr().cast()),
+            )
+        };
+        sums[0] = _mm512_dpbusd_epi32(sums[0], _mm512_xor_si512(b, high), a);
+        sums[1] = _mm512_dpbusd_epi32(sums[1], _mm512_xor_si512(c, high), a);
+        sums[2] = _mm512_dpbusd_epi32(sums[2], _mm512_xor_si512(d, high), a);
+        sums[3] = _mm512_dpbusd_epi32(sums[3], _mm512_xor_si512(e, high), a);
     }
     if !a_rest.is_empty() {
         let mask = (1u64 << a_rest.len()) - 1;
         // SAFETY: the mask has as many bits as the rest has bytes; others are not read.
         let a = unsafe { _mm512_maskz_loadu_epi8(mask, a_rest.as_ptr().cast()) };
-        for (sum, other) in sums.iter_mut().zip([b.1, c.1, d.1, e.1]) {
+        for (sum, other) in sums.iter_mut().zip([b_rest, c_rest, d_rest, e_rest]) {
             if other.len() == a_rest.len() {
                 // SAFETY: as above, with a rest of the same length.
                 let other = unsafe { _mm512_maskz_loadu_epi8(mask, other.as_ptr().cast()) };
@@ -121,14 +133,10 @@ fn dot4_vnni(code: Code<'_>, others: [&[u8]; 4]) -> [i32; 4] {
             }
         }
     }
-    let [a, b, c, d] = sums.map(|sum| {
-        _mm256_add_epi32(
-            _mm512_castsi512_si256(sum),
-            _mm512_extracti64x4_epi64(sum, 1),
-        )
-    });
+    let left = _mm256_hadd_epi32(halve(sums[0]), halve(sums[1]));
+    let right = _mm256_hadd_epi32(halve(sums[2]), halve(sums[3]));
     // Each half of this has a part of each of the four sums.
-    let halves = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    let halves = _mm256_hadd_epi32(left, right);
     let sums = _mm_add_epi32(
         _mm256_castsi256_si128(halves),
         _mm256_extracti128_si256(halves, 1),
@@ -140,6 +148,16 @@ fn dot4_vnni(code: Code<'_>, others: [&[u8]; 4]) -> [i32; 4] {
         _mm_extract_epi32(sums, 2),
         _mm_extract_epi32(sums, 3),
     ]
+}
+
+/// The sums of both halves.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[inline]
+fn halve(sums: __m512i) -> __m256i {
+    _mm256_add_epi32(
+        _mm512_castsi512_si256(sums),
+        _mm512_extracti64x4_epi64(sums, 1),
+    )
 }
 
 /// `other` has as many bytes as the code.

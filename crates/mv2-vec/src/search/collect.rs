@@ -42,6 +42,8 @@ pub(super) struct Collector {
     threshold: f32,
     /// Candidates from which on those that are out by now are dropped.
     tidy_at: usize,
+    /// Nodes of graphs that were scored.
+    pub(super) visits: u64,
 }
 
 impl Collector {
@@ -53,6 +55,7 @@ impl Collector {
             open: None,
             threshold: f32::NEG_INFINITY,
             tidy_at: 1024,
+            visits: 0,
         }
     }
 

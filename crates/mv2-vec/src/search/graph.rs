@@ -2,7 +2,8 @@
 //! says that a scan costs less, or the walk comes to no good end.
 
 use crate::error::Result;
-use crate::graph::walk::Walk;
+use crate::graph::walk::{Reach, Walk};
+use crate::layout::Calibration;
 use crate::query::Query;
 use crate::segment::Segment;
 use crate::view::{RowBits, View};
@@ -15,19 +16,47 @@ const SCAN: u64 = 1;
 /// A row out of a run.
 const PICK: u64 = 2;
 /// A node of a graph: its code comes from anywhere in memory, and its links have to be read.
-const VISIT: u64 = 7;
-/// Nodes that a walk scores for each that it keeps.
+const VISIT: u64 = 8;
+/// Nodes that a walk scores for each that it keeps, where that was not measured.
 const VISITS: u64 = 20;
 /// Fewest nodes to keep where several segments share the work.
 const LEAST_EF: usize = 16;
+/// Hits for which graphs are calibrated.
+pub(crate) const CALIBRATED_TOP_K: usize = 10;
 
-/// Whether a walk that keeps `ef` nodes costs less than a scan of so many rows.
-pub(crate) fn walk_pays(ef: u64, rows: u64) -> bool {
-    pays(ef, rows * SCAN)
+/// Whether a walk that scores so many nodes costs less than a scan of so many rows.
+pub(crate) fn walk_pays(visits: u64, rows: u64) -> bool {
+    pays(visits, rows * SCAN)
 }
 
-fn pays(ef: u64, scan: u64) -> bool {
-    ef.saturating_mul(VISITS * VISIT) < scan
+fn pays(visits: u64, scan: u64) -> bool {
+    visits.saturating_mul(VISIT) < scan
+}
+
+/// How far a walk goes in one of so many graphs, and how many nodes it is likely to score.
+fn reach_of(
+    calibration: &Calibration,
+    graphs: usize,
+    options: &VecSearchOptions<'_>,
+) -> (Reach, u64) {
+    let top_k = options.top_k.max(CALIBRATED_TOP_K);
+    if let Some(ef) = options.ef {
+        let slack = options.slack.unwrap_or(f32::INFINITY);
+        return (Reach { ef, slack, top_k }, 0);
+    }
+    let calibrated = calibration.ef as usize;
+    // The ten best of four graphs are as good with half as many candidates in each.
+    let shared = (calibrated / graphs.max(1).isqrt()).max(LEAST_EF);
+    let ef = shared.max(options.top_k.saturating_mul(2));
+    let visits = match calibration.visits {
+        0 => VISITS * ef as u64,
+        visits => u64::from(visits) * ef as u64 / calibrated.max(1) as u64,
+    };
+    let slack = match calibration.slack {
+        0.0 => f32::INFINITY,
+        slack => slack,
+    };
+    (Reach { ef, slack, top_k }, visits)
 }
 
 /// Offers the rows of a view that a walk through its graph finds. If it did not, a scan has to:
@@ -54,43 +83,43 @@ pub(super) fn offer(
         Some(rows) => rows.contains(row),
         None => view.is_visible(row),
     };
-    let mut ef = options.ef.unwrap_or_else(|| {
-        // The ten best of four graphs are as good with half as many candidates in each.
-        let shared = (graph.ef as usize / graphs.max(1).isqrt()).max(LEAST_EF);
-        shared.max(options.top_k.saturating_mul(2))
-    });
+    let (mut reach, mut visits) = reach_of(&graph.calibration, graphs, options);
     loop {
         let mut budget = u64::MAX;
         if options.ef.is_none() {
             // What does not match is stepped over.
-            if !pays((ef as u64).saturating_mul(all) / matching.max(1), scan) {
+            if !pays(visits.saturating_mul(all) / matching.max(1), scan) {
                 return Ok(false);
             }
             budget = scan / VISIT;
         }
-        let Some(walk) = Walk::new(query, segment, ef, budget)? else {
+        let Some(nodes) = segment.nodes_of_graph()? else {
             return Ok(false);
         };
-        let nodes = if matching == all {
+        let walk = Walk::new(query, nodes, reach, budget);
+        let found = if matching == all {
             walk.nearest(|_| Ok(true))?
         } else {
             walk.nearest(|node| any_row(segment, node, wanted))?
         };
-        let Some(nodes) = nodes else {
+        let Some(found) = found else {
             return Ok(false);
         };
-        let found = rows_of(view, &nodes, options.top_k, wanted)?;
-        let (found, frames) = whole_frames(segment, found)?;
+        let near = rows_of(view, &found.nodes, options.top_k, wanted)?;
+        let (near, frames) = whole_frames(segment, near)?;
         if frames >= options.top_k {
-            flat::offer_rows(query, index, view, found.into_iter(), collector)?;
+            collector.visits += found.visits;
+            flat::offer_rows(query, index, view, near.into_iter(), collector)?;
             return Ok(true);
         }
         // Frames have many rows, or there are few. A walk that kept less than it may has nowhere
         // else to go.
-        if nodes.len() < ef {
+        if found.all < reach.ef.min(reach.top_k) {
             return Ok(false);
         }
-        ef = ef.saturating_mul(4);
+        reach.ef = reach.ef.saturating_mul(4);
+        reach.top_k = reach.top_k.saturating_mul(4);
+        visits = visits.saturating_mul(4);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::query::Query;
 use crate::spec::Spec;
 use crate::view::{FrameSet, View};
 use collect::Collector;
-pub(crate) use graph::walk_pays;
+pub(crate) use graph::{CALIBRATED_TOP_K, walk_pays};
 
 use std::ops::Range;
 
@@ -33,6 +33,9 @@ pub struct VecSearchOptions<'a> {
     /// How many candidates a walk through a graph keeps, to measure what that does. `None`: as many
     /// as were found to suffice when the graph was built, and none if a scan costs less.
     pub ef: Option<usize>,
+    /// With an `ef`: a walk does not follow what is more than `1 + slack` times as far away, by squared distances, as the last
+    /// of the `top_k` nearest. `None`: it follows whatever is among the candidates.
+    pub slack: Option<f32>,
 }
 
 impl Default for VecSearchOptions<'_> {
@@ -42,6 +45,7 @@ impl Default for VecSearchOptions<'_> {
             filter: None,
             exact: false,
             ef: None,
+            slack: None,
         }
     }
 }
@@ -138,9 +142,18 @@ impl Searcher {
     /// [`Error::Overflow`](crate::Error::Overflow) and [`Error::Zero`](crate::Error::Zero) if the
     /// vector is none of this space, [`Error::Format`](crate::Error::Format) if a page is damaged.
     pub fn search(&self, vector: &[f32], options: &VecSearchOptions<'_>) -> Result<Vec<Hit>> {
+        Ok(self.search_and_count(vector, options)?.0)
+    }
+
+    /// The same, with the number of nodes of graphs that were scored for it.
+    pub(crate) fn search_and_count(
+        &self,
+        vector: &[f32],
+        options: &VecSearchOptions<'_>,
+    ) -> Result<(Vec<Hit>, u64)> {
         let query = Query::new(&self.spec, vector, self.kernel)?;
         if options.top_k == 0 {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), 0));
         }
         let mut collector = Collector::new(options.top_k);
         let has_graph = |view: &&View| view.segment().graph().is_some();
@@ -157,16 +170,16 @@ impl Searcher {
                 }
             }
         }
+        let visits = collector.visits;
         let best = collector.finish(&self.views, &query)?;
-        best.iter()
-            .map(|best| {
-                Ok(Hit {
-                    frame: best.frame,
-                    score: best.score,
-                    range: self.views[best.view].segment().range(best.row)?,
-                })
+        let hits = best.iter().map(|best| {
+            Ok(Hit {
+                frame: best.frame,
+                score: best.score,
+                range: self.views[best.view].segment().range(best.row)?,
             })
-            .collect()
+        });
+        Ok((hits.collect::<Result<_>>()?, visits))
     }
 
     /// The score of each of these frames, `None` for those without a visible vector.
