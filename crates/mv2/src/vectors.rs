@@ -32,7 +32,7 @@ const LATE_RUNS: usize = 20_000;
 const KEPT_SEARCHERS: usize = 4;
 
 /// Segments with fewer rows are scanned. From here on a graph may pay: mv2-vec tries one over a sample, which takes a second or two,
-/// and builds it if so. Of the built-in embedder it pays from about 70,000 on, see the figures in mv2-vec's README.
+/// and builds it if so. Of the built-in embedder it pays from about 50,000 on, see the figures in mv2-vec's README.
 const GRAPH_ROWS: u64 = 20_000;
 
 /// Most rows that get a graph in one piece: what is built is kept once it is done, and a row takes a millisecond and, while it
