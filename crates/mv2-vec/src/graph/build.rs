@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
-use instant_distance::{Builder, Hnsw, Point, PointId};
-use serde::{Serialize, Serializer};
+use instant_distance::{Builder, Hnsw, PointId};
 
 use super::extract;
-use super::refine::{BUILT_LINKS, Lists, Points, refine};
+use super::point::{CodePoint, Stopped};
+use super::refine::{BUILT_LINKS, Lists, refine};
 use crate::error::{Error, Result};
 use crate::kernel::{Code, Kernel};
 use crate::layout::{Calibration, GraphHead, MAX_UPPER, NONE, UPPER_LINKS};
@@ -60,14 +60,7 @@ pub(crate) fn build(source: &Source<'_>, seed: u64, cancelled: &dyn Fn() -> bool
             stop: &stop,
         })
         .collect();
-    let points_here = Points {
-        kernel,
-        metric: source.metric,
-        codes: points.iter().map(|point| point.code).collect(),
-        scales: points.iter().map(|point| point.scale).collect(),
-        norms: points.iter().map(|point| point.norm).collect(),
-    };
-    let (graph, ids) = link(points, seed, &stop, cancelled)?;
+    let (graph, ids) = link(points.clone(), seed, &stop, cancelled)?;
     let links = extract::links(&graph).map_err(|error| Error::Graph(error.to_string()))?;
     drop(graph);
     let (rows, nodes) = (next_rows.len(), node_rows.len());
@@ -109,7 +102,7 @@ pub(crate) fn build(source: &Source<'_>, seed: u64, cancelled: &dyn Fn() -> bool
         *len = (layer.len() / UPPER_LINKS) as u32;
         upper.extend(layer);
     }
-    let zero = refine(&points_here, head.entry, lists, cancelled)?;
+    let zero = refine(&points, head.entry, lists, cancelled)?;
     // Ids of a layer are those from 0 on.
     node_of.truncate(head.upper[0] as usize);
     let duplicates = nodes < rows;
@@ -189,42 +182,9 @@ fn link<'a>(
     }
 }
 
-/// What unwinds the builder, which knows no other way to end early.
-struct Stopped;
-
 impl<'a> Source<'a> {
     fn code(&self, row: u32) -> &'a [u8] {
         let start = row as usize * self.dims;
         &self.codes[start..start + self.dims]
-    }
-}
-
-/// A code as the builder compares it. Serialises as nothing: only the links are wanted.
-#[derive(Clone)]
-struct CodePoint<'a> {
-    kernel: Kernel,
-    metric: Metric,
-    code: Code<'a>,
-    scale: f32,
-    norm: f32,
-    stop: &'a AtomicBool,
-}
-
-impl Point for CodePoint<'_> {
-    fn distance(&self, other: &Self) -> f32 {
-        if cfg!(panic = "unwind") && self.stop.load(Ordering::Relaxed) {
-            resume_unwind(Box::new(Stopped));
-        }
-        let dot = self.kernel.dot(self.code, other.code.bytes()) as f32 * self.scale * other.scale;
-        match self.metric {
-            Metric::Cosine | Metric::Dot => -dot,
-            Metric::L2 => self.norm + other.norm - 2.0 * dot,
-        }
-    }
-}
-
-impl Serialize for CodePoint<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_unit()
     }
 }

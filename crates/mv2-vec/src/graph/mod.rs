@@ -1,9 +1,10 @@
-//! Graphs of large segments: built by instant-distance over the codes, laid flat into sections, and
-//! searched there.
+//! Graphs of large segments: built by instant-distance over the codes, with links that are chosen afterwards, laid flat into
+//! sections, and searched there.
 
 pub(crate) mod build;
 pub(crate) mod calibrate;
 mod extract;
 pub(crate) mod nodes;
+mod point;
 mod refine;
 pub(crate) mod walk;

@@ -9,8 +9,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::point::CodePoint;
 use crate::error::{Error, Result};
-use crate::kernel::{Code, Kernel, prefetch};
+use crate::kernel::prefetch;
 use crate::layout::{NONE, ZERO_LINKS};
 use crate::spec::Metric;
 
@@ -26,16 +27,6 @@ const EF: usize = 200;
 const ALPHA: f32 = 1.1;
 /// How many nodes are done between two questions whether the graph is still wanted.
 const PATIENCE: u32 = 256;
-
-/// What distances are computed from, of each node.
-pub(super) struct Points<'a> {
-    pub(super) kernel: Kernel,
-    pub(super) metric: Metric,
-    pub(super) codes: Vec<Code<'a>>,
-    pub(super) scales: Vec<f32>,
-    /// Squared; 1 under the cosine.
-    pub(super) norms: Vec<f32>,
-}
 
 /// The lists of neighbours.
 pub(super) struct Lists {
@@ -82,7 +73,7 @@ impl Lists {
 
 /// The links of the lowest layer, after a pass over all nodes.
 pub(super) fn refine(
-    points: &Points<'_>,
+    points: &[CodePoint<'_>],
     entry: u32,
     lists: Lists,
     cancelled: &dyn Fn() -> bool,
@@ -137,7 +128,7 @@ impl Ord for Near {
 }
 
 struct Pass<'a> {
-    points: &'a Points<'a>,
+    points: &'a [CodePoint<'a>],
     lists: Lists,
     /// The search that came to each node last.
     visited: Vec<u32>,
@@ -232,8 +223,7 @@ impl Pass<'_> {
     }
 
     fn choose_fresh(&mut self, node: u32) {
-        self.points
-            .distances(node, &self.fresh, &mut self.distances);
+        distances(self.points, node, &self.fresh, &mut self.distances);
         let near = self.distances.iter().zip(&self.fresh);
         let mut near: Vec<Near> = near
             .map(|(distance, node)| Near {
@@ -260,8 +250,7 @@ impl Pass<'_> {
             }
         }
         loop {
-            self.points
-                .distances(node, &self.fresh, &mut self.distances);
+            distances(self.points, node, &self.fresh, &mut self.distances);
             for (distance, node) in self.distances.iter().zip(&self.fresh) {
                 let near = Near {
                     distance: *distance,
@@ -296,19 +285,19 @@ impl Pass<'_> {
     /// Chooses of nodes, the nearest first, those that none of the chosen leads to.
     fn choose(&mut self, near: &[Near]) {
         // The dot product is no distance: a multiple of it is not farther away.
-        let alpha = match self.points.metric {
-            Metric::Dot => 1.0,
-            Metric::Cosine | Metric::L2 => ALPHA,
+        let metric = self.points.first().map(|point| point.metric);
+        let alpha = match metric {
+            Some(Metric::Dot) => 1.0,
+            _ => ALPHA,
         };
         self.chosen.clear();
         for candidate in near {
             if self.chosen.len() == ZERO_LINKS {
                 break;
             }
-            let leads = |chosen: &[u32], distances: &mut Vec<f32>| {
-                self.points.distances(candidate.node, chosen, distances);
-                distances
-                    .iter()
+            let leads = |chosen: &[u32], out: &mut Vec<f32>| {
+                distances(self.points, candidate.node, chosen, out);
+                out.iter()
                     .any(|distance| alpha * *distance < candidate.distance)
             };
             // Most are led to by one of the first.
@@ -320,29 +309,19 @@ impl Pass<'_> {
     }
 }
 
-impl Points<'_> {
-    /// How far nodes are from one: squared distances, half of them under the cosine; less the larger the dot product is.
-    fn distances(&self, from: u32, to: &[u32], out: &mut Vec<f32>) {
-        let from = from as usize;
-        let (mut codes, mut dots) = ([&[][..]; BUILT_LINKS], [0; BUILT_LINKS]);
-        out.clear();
-        for to in to.chunks(BUILT_LINKS) {
-            for (node, code) in to.iter().zip(&mut codes) {
-                *code = self.codes[*node as usize].bytes();
-                prefetch(code);
-            }
-            let dots = &mut dots[..to.len()];
-            self.kernel
-                .dots_of(self.codes[from], &codes[..to.len()], dots);
-            out.extend(to.iter().zip(dots).map(|(node, dot)| {
-                let node = *node as usize;
-                let dot = *dot as f32 * self.scales[from] * self.scales[node];
-                match self.metric {
-                    Metric::Cosine => 1.0 - dot,
-                    Metric::Dot => -dot,
-                    Metric::L2 => self.norms[from] + self.norms[node] - 2.0 * dot,
-                }
-            }));
+/// How far nodes are from one.
+fn distances(points: &[CodePoint<'_>], from: u32, to: &[u32], out: &mut Vec<f32>) {
+    let from = &points[from as usize];
+    let (mut codes, mut dots) = ([&[][..]; BUILT_LINKS], [0; BUILT_LINKS]);
+    out.clear();
+    for to in to.chunks(BUILT_LINKS) {
+        for (node, code) in to.iter().zip(&mut codes) {
+            *code = points[*node as usize].code.bytes();
+            prefetch(code);
         }
+        let dots = &mut dots[..to.len()];
+        from.kernel.dots_of(from.code, &codes[..to.len()], dots);
+        let pairs = to.iter().zip(dots);
+        out.extend(pairs.map(|(node, dot)| from.distance_by(*dot, &points[*node as usize])));
     }
 }
