@@ -42,6 +42,7 @@ fn reach_of(
     let top_k = options.top_k.max(CALIBRATED_TOP_K);
     if let Some(ef) = options.ef {
         let slack = options.slack.unwrap_or(f32::INFINITY);
+        let ef = ef.max(1);
         return (Reach { ef, slack, top_k }, 0);
     }
     let calibrated = calibration.ef as usize;
