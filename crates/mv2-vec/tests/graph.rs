@@ -202,6 +202,23 @@ fn every_vector_is_found() {
 }
 
 #[test]
+fn all_that_there_is_can_be_asked_for() {
+    let spec = spec(Metric::Cosine);
+    let mut clusters = Clusters::new(37);
+    let vectors = clusters.vectors(600);
+    let searcher = searcher(&spec, &vectors);
+    for ef in [None, Some(0), Some(usize::MAX)] {
+        let options = VecSearchOptions {
+            top_k: usize::MAX,
+            ef,
+            ..VecSearchOptions::default()
+        };
+        let hits = searcher.search(&vectors[0], &options).unwrap();
+        assert_eq!(hits.len(), 600, "{ef:?}");
+    }
+}
+
+#[test]
 fn a_slack_ends_searches_sooner_and_finds_less() {
     let spec = spec(Metric::Cosine);
     let mut clusters = Clusters::new(31);

@@ -151,7 +151,7 @@ impl<'a> Walk<'a> {
         if let Some(last) = nearest.get(self.reach.top_k.saturating_sub(1)) {
             least = last.score() - off(last)?;
         }
-        let mut likely = Vec::with_capacity(self.reach.top_k);
+        let mut likely = Vec::new();
         for near in nearest {
             if near.score() + off(near)? >= least {
                 likely.push(near.node());

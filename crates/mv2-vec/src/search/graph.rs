@@ -50,8 +50,8 @@ fn reach_of(
     let shared = (calibrated / graphs.max(1).isqrt()).max(LEAST_EF);
     let ef = shared.max(options.top_k.saturating_mul(2));
     let visits = match calibration.visits {
-        0 => VISITS * ef as u64,
-        visits => u64::from(visits) * ef as u64 / calibrated.max(1) as u64,
+        0 => VISITS.saturating_mul(ef as u64),
+        visits => u64::from(visits).saturating_mul(ef as u64) / calibrated.max(1) as u64,
     };
     let slack = match calibration.slack {
         0.0 => f32::INFINITY,
