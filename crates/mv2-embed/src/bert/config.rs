@@ -245,22 +245,20 @@ fn activation(field: &str, name: &str) -> Result<Activation, Fault> {
 fn nomic(json: Nomic, all: &Value) -> Result<Config, Fault> {
     // The code that came with the model can build others, too. Of its fields these decide what is computed; one that is
     // missing has the value that the model has.
-    for (what, expected) in [
-        ("activation_function", Value::from("swiglu")),
-        ("hidden_act", "silu".into()),
-        ("prenorm", false.into()),
-        ("parallel_block", false.into()),
-        ("qkv_proj_bias", false.into()),
-        ("mlp_fc1_bias", false.into()),
-        ("mlp_fc2_bias", false.into()),
-        ("rotary_emb_interleaved", false.into()),
-        ("use_rms_norm", false.into()),
-    ] {
-        let found = all.get(what).filter(|value| !value.is_null());
-        if let Some(found) = found.filter(|found| **found != expected) {
-            return Err(Fault::new(what, expected, found));
-        }
-    }
+    only(
+        all,
+        [
+            ("activation_function", Value::from("swiglu")),
+            ("hidden_act", "silu".into()),
+            ("prenorm", false.into()),
+            ("parallel_block", false.into()),
+            ("qkv_proj_bias", false.into()),
+            ("mlp_fc1_bias", false.into()),
+            ("mlp_fc2_bias", false.into()),
+            ("rotary_emb_interleaved", false.into()),
+            ("use_rms_norm", false.into()),
+        ],
+    )?;
     let fraction = all.get("rotary_emb_fraction").and_then(Value::as_f64);
     if let Some(fraction) = fraction.filter(|fraction| *fraction != 1.0) {
         return Err(Fault::new("rotary_emb_fraction", 1, fraction));
@@ -293,6 +291,17 @@ fn two() -> usize {
 
 fn tiny() -> f32 {
     1e-12
+}
+
+/// Refuses a field that has another value than the one that is computed with. It may be missing.
+pub(super) fn only<const N: usize>(all: &Value, fields: [(&str, Value); N]) -> Result<(), Fault> {
+    for (what, expected) in fields {
+        let found = all.get(what).filter(|value| !value.is_null());
+        if let Some(found) = found.filter(|found| **found != expected) {
+            return Err(Fault::new(what, expected, found));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use candle_transformers::models::modernbert;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::config::{LIMIT, read};
+use super::config::{LIMIT, only, read};
 use super::fault::Fault;
 use super::safetensors::Tensors;
 
@@ -94,17 +94,15 @@ impl Config {
     /// Reads `config.json`. Fields that are missing have the values of the reference.
     pub(super) fn parse(all: &Value) -> Result<Self, Fault> {
         // What candle computes whatever stands there.
-        for (what, expected) in [
-            ("hidden_activation", Value::from("gelu")),
-            ("attention_bias", false.into()),
-            ("mlp_bias", false.into()),
-            ("norm_bias", false.into()),
-        ] {
-            let found = all.get(what).filter(|value| !value.is_null());
-            if let Some(found) = found.filter(|found| **found != expected) {
-                return Err(Fault::new(what, expected, found));
-            }
-        }
+        only(
+            all,
+            [
+                ("hidden_activation", Value::from("gelu")),
+                ("attention_bias", false.into()),
+                ("mlp_bias", false.into()),
+                ("norm_bias", false.into()),
+            ],
+        )?;
         let json: Json = read(all)?;
         let (mut theta, mut window_theta) = (json.global_rope_theta, json.local_rope_theta);
         if let Some(ropes) = json.rope_parameters {
