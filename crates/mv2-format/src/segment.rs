@@ -275,9 +275,7 @@ impl SegmentBytes {
     /// that it touches is damaged.
     #[inline]
     pub fn get(&self, range: Range<usize>) -> Result<&[u8]> {
-        let range = self.absolute(range)?;
-        self.shared.check(&range)?;
-        Ok(&self.shared.owner.bytes()[range])
+        self.pages().get(range)
     }
 
     /// The same bytes for somebody who reads many small ranges of them.

@@ -8,7 +8,7 @@ use super::kernels::Activation;
 
 /// The largest number of anything that a model is allowed to have: some thousand times what those of today have. What it
 /// guards is arithmetic; memory is bounded by the file of the weights.
-pub(super) const LIMIT: usize = 1 << 28;
+const LIMIT: usize = 1 << 28;
 
 /// How a model of the BERT family is built.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,7 +140,7 @@ impl Config {
             }
         );
         let least_types = usize::from(!distilled);
-        for (what, value, least) in [
+        sizes([
             ("vocab_size", self.vocabulary, 1),
             ("hidden_size", self.width, 1),
             ("num_hidden_layers", self.layers, 0),
@@ -148,11 +148,7 @@ impl Config {
             ("intermediate_size", self.middle, 1),
             ("type_vocab_size", self.token_types, least_types),
             ("max_position_embeddings", self.max_tokens, 1),
-        ] {
-            if value < least || value > LIMIT {
-                return Err(Fault::new(what, format!("{least} to {LIMIT}"), value));
-            }
-        }
+        ])?;
         let (width, heads) = (self.width, self.heads);
         if !width.is_multiple_of(heads) {
             let expected = format!("a number that divides hidden_size, {width}");
@@ -291,6 +287,16 @@ fn two() -> usize {
 
 fn tiny() -> f32 {
     1e-12
+}
+
+/// Refuses a number of something that is below its least or beyond the limit.
+pub(super) fn sizes<const N: usize>(fields: [(&str, usize, usize); N]) -> Result<(), Fault> {
+    for (what, value, least) in fields {
+        if value < least || value > LIMIT {
+            return Err(Fault::new(what, format!("{least} to {LIMIT}"), value));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a field that has another value than the one that is computed with. It may be missing.

@@ -60,10 +60,7 @@ pub(super) struct NormWeights {
 impl Model {
     /// Takes the weights out of a file's tensors.
     pub(super) fn new(config: Config, mut tensors: Tensors) -> Result<Self, Fault> {
-        let prefix = PREFIXES
-            .iter()
-            .find(|prefix| tensors.has(&format!("{prefix}{WORDS}")))
-            .unwrap_or(&"");
+        let prefix = tensors.prefix(PREFIXES, WORDS);
         let mut from = Source {
             tensors: &mut tensors,
             prefix,

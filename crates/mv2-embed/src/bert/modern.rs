@@ -16,7 +16,7 @@ use candle_transformers::models::modernbert;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::config::{LIMIT, only, read};
+use super::config::{only, read, sizes};
 use super::fault::Fault;
 use super::safetensors::Tensors;
 
@@ -136,7 +136,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), Fault> {
-        for (what, value, least) in [
+        sizes([
             ("vocab_size", self.vocabulary, 1),
             ("hidden_size", self.width, 1),
             ("num_hidden_layers", self.layers, 0),
@@ -145,11 +145,7 @@ impl Config {
             ("max_position_embeddings", self.max_tokens, 1),
             ("global_attn_every_n_layers", self.full_every, 1),
             ("local_attention", self.window, 0),
-        ] {
-            if value < least || value > LIMIT {
-                return Err(Fault::new(what, format!("{least} to {LIMIT}"), value));
-            }
-        }
+        ])?;
         if !self.width.is_multiple_of(2 * self.heads) {
             let expected = format!("a number whose double divides hidden_size, {}", self.width);
             return Err(Fault::new("num_attention_heads", expected, self.heads));
@@ -221,10 +217,7 @@ impl ModernBert {
         max_tokens: usize,
         mut tensors: Tensors,
     ) -> Result<Self, Fault> {
-        let prefix = PREFIXES
-            .iter()
-            .find(|prefix| tensors.has(&format!("{prefix}{WORDS}")))
-            .unwrap_or(&"");
+        let prefix = tensors.prefix(&PREFIXES, WORDS);
         let broken = |error| Fault::new("tensors", "a model that candle can build", error);
         let mut weights = HashMap::new();
         for (name, shape) in config.tensors() {

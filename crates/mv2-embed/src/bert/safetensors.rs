@@ -89,6 +89,12 @@ impl Tensors {
         self.tensors.contains_key(name)
     }
 
+    /// Which of some prefixes a tensor has in front of its name; none if there is no such tensor.
+    pub(super) fn prefix(&self, prefixes: &[&'static str], name: &str) -> &'static str {
+        let is_there = |prefix: &&&str| self.has(&format!("{prefix}{name}"));
+        prefixes.iter().find(is_there).copied().unwrap_or("")
+    }
+
     /// Takes a tensor out. A shape of 0 means any length.
     pub(super) fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Fault> {
         let Some(tensor) = self.tensors.remove(name) else {

@@ -4,6 +4,7 @@
 pub(crate) mod build;
 pub(crate) mod calibrate;
 mod extract;
+mod near;
 pub(crate) mod nodes;
 mod point;
 mod refine;

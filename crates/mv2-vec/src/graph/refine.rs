@@ -9,6 +9,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::near::{Near, keep};
 use super::point::CodePoint;
 use crate::error::{Error, Result};
 use crate::kernel::prefetch;
@@ -105,36 +106,14 @@ pub(super) fn refine(
     Ok(pass.lists.into_section())
 }
 
-/// A node and how far it is from another, the nearest first.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Near {
-    distance: f32,
-    node: u32,
-}
-
-impl Eq for Near {}
-
-impl PartialOrd for Near {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Near {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let distances = self.distance.total_cmp(&other.distance);
-        distances.then(self.node.cmp(&other.node))
-    }
-}
-
 struct Pass<'a> {
     points: &'a [CodePoint<'a>],
     lists: Lists,
     /// The search that came to each node last.
     visited: Vec<u32>,
     search: u32,
-    frontier: BinaryHeap<Reverse<Near>>,
-    kept: BinaryHeap<Near>,
+    frontier: BinaryHeap<Near>,
+    kept: BinaryHeap<Reverse<Near>>,
     fresh: Vec<u32>,
     distances: Vec<f32>,
     chosen: Vec<u32>,
@@ -185,16 +164,16 @@ impl Pass<'_> {
             let found = std::mem::take(&mut self.kept).into_sorted_vec();
             // The nearest one with room, or that gives up the farthest of its own. What is lost with that is far from there, and
             // has other ways to it but for very few.
-            let room = |near: &&Near| self.lists.of(near.node).len() < ZERO_LINKS;
-            let free = |near: &&Near| !mended[near.node as usize];
+            let room = |near: &&Reverse<Near>| self.lists.of(near.0.node()).len() < ZERO_LINKS;
+            let free = |near: &&Reverse<Near>| !mended[near.0.node() as usize];
             let from = found.iter().find(room).or(found.iter().find(free));
-            if let Some(Near { node: from, .. }) = from {
-                let (mut links, len) = ([0; ZERO_LINKS], self.lists.of(*from).len());
-                links[..len].copy_from_slice(self.lists.of(*from));
+            if let Some(from) = from.map(|near| near.0.node()) {
+                let (mut links, len) = ([0; ZERO_LINKS], self.lists.of(from).len());
+                links[..len].copy_from_slice(self.lists.of(from));
                 let at = len.min(ZERO_LINKS - 1);
                 links[at] = node;
-                self.lists.set(*from, &links[..=at]);
-                mended[*from as usize] = true;
+                self.lists.set(from, &links[..=at]);
+                mended[from as usize] = true;
             }
             self.kept = found.into();
             self.reach(node, &mut reached);
@@ -225,11 +204,8 @@ impl Pass<'_> {
     fn choose_fresh(&mut self, node: u32) {
         distances(self.points, node, &self.fresh, &mut self.distances);
         let near = self.distances.iter().zip(&self.fresh);
-        let mut near: Vec<Near> = near
-            .map(|(distance, node)| Near {
-                distance: *distance,
-                node: *node,
-            })
+        let mut near: Vec<Reverse<Near>> = near
+            .map(|(distance, node)| Reverse(Near::new(-distance, *node)))
             .collect();
         near.sort_unstable();
         self.choose(&near);
@@ -249,32 +225,22 @@ impl Pass<'_> {
                 self.fresh.push(*start);
             }
         }
+        let mut limit = Near::default();
         loop {
             distances(self.points, node, &self.fresh, &mut self.distances);
             for (distance, node) in self.distances.iter().zip(&self.fresh) {
-                let near = Near {
-                    distance: *distance,
-                    node: *node,
-                };
-                if self.kept.len() < EF {
-                    self.kept.push(near);
-                } else if let Some(mut farthest) = self.kept.peek_mut()
-                    && near < *farthest
-                {
-                    *farthest = near;
-                } else {
+                let near = Near::new(-distance, *node);
+                if near < limit {
                     continue;
                 }
-                self.frontier.push(Reverse(near));
+                self.frontier.push(near);
+                limit = keep(&mut self.kept, near, EF).unwrap_or_default();
             }
-            let Some(Reverse(next)) = self.frontier.pop() else {
+            let Some(next) = self.frontier.pop().filter(|next| *next >= limit) else {
                 break;
             };
-            if self.kept.len() >= EF && self.kept.peek().is_some_and(|farthest| next > *farthest) {
-                break;
-            }
             self.fresh.clear();
-            for link in self.lists.of(next.node) {
+            for link in self.lists.of(next.node()) {
                 if std::mem::replace(&mut self.visited[*link as usize], mark) != mark {
                     self.fresh.push(*link);
                 }
@@ -283,7 +249,7 @@ impl Pass<'_> {
     }
 
     /// Chooses of nodes, the nearest first, those that none of the chosen leads to.
-    fn choose(&mut self, near: &[Near]) {
+    fn choose(&mut self, near: &[Reverse<Near>]) {
         // The dot product is no distance: a multiple of it is not farther away.
         let metric = self.points.first().map(|point| point.metric);
         let alpha = match metric {
@@ -291,19 +257,19 @@ impl Pass<'_> {
             _ => ALPHA,
         };
         self.chosen.clear();
-        for candidate in near {
+        for Reverse(candidate) in near {
+            let (node, apart) = (candidate.node(), -candidate.score());
             if self.chosen.len() == ZERO_LINKS {
                 break;
             }
             let leads = |chosen: &[u32], out: &mut Vec<f32>| {
-                distances(self.points, candidate.node, chosen, out);
-                out.iter()
-                    .any(|distance| alpha * *distance < candidate.distance)
+                distances(self.points, node, chosen, out);
+                out.iter().any(|distance| alpha * *distance < apart)
             };
             // Most are led to by one of the first.
             let mut chosen = self.chosen.chunks(8);
             if !chosen.any(|chosen| leads(chosen, &mut self.distances)) {
-                self.chosen.push(candidate.node);
+                self.chosen.push(node);
             }
         }
     }

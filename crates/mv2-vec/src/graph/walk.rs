@@ -12,6 +12,7 @@ use crate::kernel::prefetch;
 use crate::layout::{NONE, ZERO_LINKS};
 use crate::query::Query;
 
+use super::near::{Near, keep};
 use super::nodes::{Nodes, bad_link};
 
 /// How far a walk goes. What is nearer than both limits is followed.
@@ -163,11 +164,11 @@ impl<'a> Walk<'a> {
     /// Takes in a node that is wanted, which may bring the limit nearer.
     fn keep(&self, scratch: &mut Scratch, near: Near) {
         let Reach { ef, slack, top_k } = self.reach;
-        if let Some(last) = replace_least(&mut scratch.kept, near, ef) {
+        if let Some(last) = keep(&mut scratch.kept, near, ef) {
             scratch.limit = scratch.limit.max(last);
         }
         if slack.is_finite()
-            && let Some(last) = replace_least(&mut scratch.top, near, top_k)
+            && let Some(last) = keep(&mut scratch.top, near, top_k)
         {
             let score = self.query.farther(last.score(), slack);
             scratch.limit = scratch.limit.max(Near::new(score, last.node()));
@@ -207,20 +208,6 @@ pub(crate) struct Found {
     pub(crate) visits: u64,
 }
 
-/// Keeps the `count` greatest in a heap; the least of them if there are so many.
-#[inline(always)]
-fn replace_least(heap: &mut BinaryHeap<Reverse<Near>>, near: Near, count: usize) -> Option<Near> {
-    if heap.len() < count {
-        heap.push(Reverse(near));
-    } else if let Some(mut least) = heap.peek_mut()
-        && least.0 < near
-    {
-        *least = Reverse(near);
-    }
-    let least = heap.peek().map(|Reverse(least)| *least);
-    least.filter(|_| heap.len() == count)
-}
-
 /// Neighbours of one node, scored together.
 struct Batch {
     /// Nodes, or positions of an upper layer.
@@ -249,34 +236,6 @@ impl Batch {
             .iter()
             .copied()
             .zip(self.scores[..len].iter().copied())
-    }
-}
-
-/// A node with its score, as one number: what is nearer is greater, then what has the lower number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Near(u64);
-
-const SIGN: u32 = 1 << 31;
-
-impl Near {
-    fn new(score: f32, node: u32) -> Self {
-        let bits = score.to_bits();
-        // So that floating-point numbers, negative ones too, compare as unsigned ones.
-        let ordered = if bits & SIGN == 0 { bits | SIGN } else { !bits };
-        Self(u64::from(ordered) << 32 | u64::from(!node))
-    }
-
-    fn node(self) -> u32 {
-        !(self.0 as u32)
-    }
-
-    fn score(self) -> f32 {
-        let ordered = (self.0 >> 32) as u32;
-        f32::from_bits(if ordered & SIGN == 0 {
-            !ordered
-        } else {
-            ordered & !SIGN
-        })
     }
 }
 
@@ -314,7 +273,7 @@ impl Scratch {
         self.frontier.clear();
         self.kept.clear();
         self.top.clear();
-        self.limit = Near(0);
+        self.limit = Near::default();
     }
 
     /// Those of some neighbours, up to the mark for none, that this walk did not come to before.
@@ -337,25 +296,5 @@ impl Scratch {
         }
         batch.len = len;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Near;
-
-    #[test]
-    fn nearer_is_greater_and_score_and_node_come_back() {
-        let ascending = [f32::MIN, -2.5, -1e-40, 0.0, 1e-40, 0.3, 7.0, f32::INFINITY];
-        for pair in ascending.windows(2) {
-            assert!(Near::new(pair[0], 0) < Near::new(pair[1], 9), "{pair:?}");
-        }
-        assert!(Near::new(0.5, 3) > Near::new(0.5, 4));
-        for node in [0, 1, 1 << 30, u32::MAX - 1] {
-            assert_eq!(Near::new(-0.25, node).node(), node);
-        }
-        for score in ascending {
-            assert_eq!(Near::new(score, 7).score(), score);
-        }
     }
 }
